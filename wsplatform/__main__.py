@@ -1,0 +1,3 @@
+from wsplatform.cli import main
+
+main()

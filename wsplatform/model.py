@@ -1,0 +1,144 @@
+"""The words that all layers share, as immutable data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+
+NODE_ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
+"""Node ids reach HAProxy's configuration and command socket, where anything else could inject commands."""
+
+RESERVED_PREFIX = "$"
+"""Channels of the platform's own begin with this; clients never reach them."""
+
+
+class Instance(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One run of a node."""
+
+    node_id: str
+    incarnation: str
+
+    def __str__(self) -> str:
+        return f"{self.node_id}/{self.incarnation}"
+
+
+class Member(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """An instance in a view, with where it can be reached.
+
+    `cluster_url` is for nodes (ws:// or wss://), `client_url` for the load balancer (http:// or https://).
+    """
+
+    node_id: str
+    incarnation: str
+    cluster_url: str
+    client_url: str
+    ready: bool = False
+    draining: bool = False
+
+    @property
+    def instance(self) -> Instance:
+        return Instance(self.node_id, self.incarnation)
+
+
+class View(msgspec.Struct, frozen=True):
+    """A numbered list of instances, issued by the registry. The number only grows."""
+
+    number: int
+    members: tuple[Member, ...] = ()
+
+    def without(self, node_id: str) -> tuple[Member, ...]:
+        return tuple(member for member in self.members if member.node_id != node_id)
+
+
+class ClientInfo(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """Who is behind a session, as other clients see it. `conn_info` is JSON from the connection token."""
+
+    user: str
+    client: str
+    conn_info: msgspec.Raw | None = None
+    chan_info: msgspec.Raw | None = None
+
+
+class Publication(msgspec.Struct, frozen=True, gc=False):
+    """One message on a channel: `data` is JSON as it was published, `info` says which client published, if one did."""
+
+    data: msgspec.Raw
+    info: ClientInfo | None = None
+    tags: dict[str, str] | None = None
+
+
+SubscribeRight = Literal["anyone", "users", "token", "nobody"]
+PublishRight = Literal["anyone", "users", "subscribers", "nobody"]
+
+
+class ChannelRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=False):
+    """The options that hold for a channel name or a pattern, in which `*` stands for any characters.
+
+    subscribe: anyone; users (sessions with a user id); token (a subscription token is needed); nobody (backends only).
+    publish: which clients may: anyone; users; subscribers (of that channel); nobody. Backends always may.
+    max_bytes: the largest publication accepted, in bytes of JSON; 0: no limit of its own.
+    """
+
+    pattern: str
+    subscribe: SubscribeRight = "users"
+    publish: PublishRight = "nobody"
+    max_bytes: int = 0
+
+
+Scope = Literal["admin", "api"]
+
+
+class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A key as nodes know it. The key itself is 256 random bits and never stored; `digest` is its SHA-256 in hexadecimal.
+
+    `channels` are patterns that the key may publish to and ask about; empty: all.
+    """
+
+    id: str
+    name: str
+    digest: str
+    scopes: tuple[Scope, ...]
+    channels: tuple[str, ...] = ()
+
+
+class ClusterConfig(msgspec.Struct, frozen=True):
+    """What the registry tells every node: rules and keys. The version only grows."""
+
+    version: int
+    rules: tuple[ChannelRule, ...] = ()
+    keys: tuple[ApiKey, ...] = ()
+
+
+class NodeStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What a node reports with each heartbeat: gauges from its state and counters since its start."""
+
+    state: str
+    ready: bool
+    draining: bool
+    uptime: float
+    sessions: int = 0
+    users: int = 0
+    channels: int = 0
+    subscriptions: int = 0
+    publications: int = 0
+    deliveries: int = 0
+    dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What a node gets for registering: the view with itself in it, the rules and keys, and how often to report (s)."""
+
+    view: View
+    config: ClusterConfig
+    heartbeat_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatReply:
+    """News since the versions that the heartbeat named; None: nothing new."""
+
+    view: View | None = None
+    config: ClusterConfig | None = None

@@ -1,0 +1,224 @@
+"""Where settings come from. Later wins:
+
+1. config/<environment>.toml
+2. a file given with --config
+3. environment variables WSP_SECTION__KEY; WSP_SECTION__KEY_FILE names a file that holds the value
+4. flags, as {"section.key": text}
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+from urllib.parse import urlsplit
+
+import msgspec
+
+from wsplatform.errors import SettingsError
+from wsplatform.settings import DEVELOPMENT_SECRETS, SECRET_KEYS, Environment, Settings
+
+PREFIX = "WSP_"
+MASK = "********"
+MIN_SECRET = 32
+_FILE = "_FILE"
+_PEM_BLOCK = re.compile(r"-----BEGIN [^-]+-----.*?-----END [^-]+-----", re.DOTALL)
+
+_HINTS: Mapping[str, Mapping[str, Any]] = {
+    section: get_type_hints(table, include_extras=True)
+    for section, table in get_type_hints(Settings).items()
+    if isinstance(table, type) and issubclass(table, msgspec.Struct)
+}
+ENVIRONMENTS: tuple[str, ...] = get_args(Environment)
+
+
+def load(
+    environment: str,
+    config_folder: Path,
+    *,
+    file: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    flags: Mapping[str, str] | None = None,
+) -> Settings:
+    """The effective settings. Raises SettingsError with the key, the value and what is expected."""
+    if environment not in ENVIRONMENTS:
+        raise SettingsError("environment (--env, WSP_ENV)", repr(environment), "one of " + ", ".join(ENVIRONMENTS))
+    values: dict[str, Any] = {}
+    values.update(_from_file(config_folder / f"{environment}.toml"))
+    if file is not None:
+        values.update(_from_file(file))
+    values.update(_from_texts(_environment_texts(environ or {})))
+    values.update(_from_texts(flags or {}))
+    settings = _build(environment, values)
+    check(settings)
+    return settings
+
+
+def check_file(path: Path) -> None:
+    """Validate one file by itself. Raises SettingsError."""
+    check(_build("development", _from_file(path)))
+
+
+def check(settings: Settings) -> None:
+    """Values that have the right type and still cannot work. Raises SettingsError."""
+    for key, texts in _secrets(settings):
+        for text in texts:
+            if len(text.encode()) < MIN_SECRET:
+                raise SettingsError(key, MASK, f"at least {MIN_SECRET} bytes; try: openssl rand -hex 32")
+    _check_url("node.url", settings.node.url, ("http", "https"))
+    _check_url("cluster.url", settings.cluster.url, ("ws", "wss"))
+    _check_url("registry.url", settings.registry.url, ("http", "https"))
+    if settings.cluster.dead_seconds <= settings.cluster.ping_seconds:
+        raise SettingsError("cluster.dead_seconds", str(settings.cluster.dead_seconds), "more than cluster.ping_seconds")
+    if settings.registry.dead_seconds <= settings.registry.heartbeat_seconds:
+        raise SettingsError(
+            "registry.dead_seconds", str(settings.registry.dead_seconds), "more than registry.heartbeat_seconds"
+        )
+
+
+def check_production(settings: Settings, *, node: bool, registry: bool) -> None:
+    """What a process of this role needs before it may start outside development. Raises SettingsError."""
+    for key, texts in _secrets(settings):
+        if settings.environment == "production" and DEVELOPMENT_SECRETS.intersection(texts):
+            raise SettingsError(key, MASK, "a secret of your own: this one is public")
+    if not settings.cluster.secrets:
+        raise SettingsError("cluster.secrets", "[]", f"a secret of {MIN_SECRET} bytes or more, the same on every node")
+    if registry and not settings.registry.admin_key:
+        raise SettingsError("registry.admin_key", '""', f"a key of {MIN_SECRET} bytes or more for the first login")
+    client = settings.client
+    if node and not (client.allow_anonymous or client.token_hmac_secrets or client.token_public_keys):
+        raise SettingsError("client.token_hmac_secrets", "[]", "a secret or client.token_public_keys: nobody could connect")
+
+
+def masked(settings: Settings) -> dict[str, Any]:
+    """The settings as plain data with every secret replaced, for people to look at."""
+    tables: dict[str, Any] = msgspec.to_builtins(settings)
+    for key in SECRET_KEYS:
+        section, name = key.split(".")
+        value = tables[section][name]
+        if value:
+            tables[section][name] = [MASK] * len(value) if isinstance(value, list | tuple) else MASK
+    return tables
+
+
+def _secrets(settings: Settings) -> Iterator[tuple[str, tuple[str, ...]]]:
+    yield "cluster.secrets", settings.cluster.secrets
+    yield "client.token_hmac_secrets", settings.client.token_hmac_secrets
+    if settings.registry.admin_key:
+        yield "registry.admin_key", (settings.registry.admin_key,)
+
+
+def _check_url(key: str, url: str, schemes: tuple[str, ...]) -> None:
+    if not url:
+        return
+    expected = f"{schemes[0]}://host:port or {schemes[1]}://host:port"
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+        parts = None
+    if parts is not None and (parts.password or parts.username):
+        raise SettingsError(key, MASK, expected + " without a user or password")
+    if not usable:
+        raise SettingsError(key, repr(url), expected)
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as handle:
+            tables = tomllib.load(handle)
+    except OSError as error:
+        raise SettingsError("--config", str(path), f"a readable file ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError("--config", str(path), f"TOML ({error})") from error
+    values = {}
+    for section, table in tables.items():
+        if section == "environment" or not isinstance(table, dict):
+            raise SettingsError(section, _shown(section, table), "a table, one of " + ", ".join(_HINTS))
+        for name, value in table.items():
+            values[f"{section}.{name}"] = value
+    return values
+
+
+def _environment_texts(environ: Mapping[str, str]) -> dict[str, str]:
+    texts: dict[str, str] = {}
+    for variable, value in environ.items():
+        if not variable.startswith(PREFIX) or "__" not in variable:
+            continue
+        section, _, name = variable.removeprefix(PREFIX).lower().partition("__")
+        key = f"{section}.{name}"
+        if variable.endswith(_FILE) and name not in _HINTS.get(section, {}):
+            texts[key.removesuffix(_FILE.lower())] = _file_text(variable, value)
+        else:
+            texts[key] = value
+    return texts
+
+
+def _file_text(variable: str, path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise SettingsError(variable, path, f"the name of a readable file ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(variable, path, "the name of a file of UTF-8 text") from error
+
+
+def _from_texts(texts: Mapping[str, str]) -> dict[str, Any]:
+    return {key: _structured(text, _hint(key, text)) for key, text in texts.items()}
+
+
+def _structured(text: str, hint: Any) -> Any:
+    """Lists are written as JSON, as PEM blocks one after the other, or with commas; tables as JSON."""
+    kind = str(hint)
+    if text[:1] in "[{" and ("tuple" in kind or "ChannelRule" in kind):
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+    if "tuple" not in kind:
+        return text
+    if text.startswith("-----BEGIN"):
+        return _PEM_BLOCK.findall(text)
+    return [part.strip() for part in re.split(r"[,\n]", text) if part.strip()]
+
+
+def _hint(key: str, value: Any) -> Any:
+    section, _, name = key.partition(".")
+    hints = _HINTS.get(section)
+    if hints is None:
+        raise SettingsError(key, _shown(key, value), "a section that exists: " + ", ".join(_HINTS))
+    if name not in hints:
+        raise SettingsError(key, _shown(key, value), f"a key of [{section}]: " + ", ".join(sorted(hints)))
+    return hints[name]
+
+
+def _build(environment: str, values: Mapping[str, Any]) -> Settings:
+    tables: dict[str, Any] = {section: {} for section in _HINTS}
+    for key, value in values.items():
+        hint = _hint(key, value)
+        section, _, name = key.partition(".")
+        try:
+            tables[section][name] = msgspec.convert(value, hint, strict=not isinstance(value, str))
+        except msgspec.ValidationError as error:
+            raise SettingsError(key, _shown(key, value), _expectation(error)) from error
+    return msgspec.convert({"environment": environment, **_plain(tables)}, Settings)
+
+
+def _plain(tables: Mapping[str, Any]) -> Any:
+    return msgspec.to_builtins(tables)
+
+
+def _shown(key: str, value: Any) -> str:
+    """A value as an error may show it: never a secret, and nothing under a name that looks like one."""
+    if key in SECRET_KEYS or re.search(r"secret|key|password|token|database", key):
+        return MASK
+    return repr(value)
+
+
+def _expectation(error: msgspec.ValidationError) -> str:
+    text = str(error)
+    return text.removeprefix("Expected ").replace("`", "")
