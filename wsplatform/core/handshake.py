@@ -1,0 +1,324 @@
+"""How two holders of a cluster secret prove that to each other, and how they seal what they say afterwards.
+
+    initiator                                            responder
+    hello(version, cluster, role, instance, nonce)  →
+                                                    ←    challenge(the same of the responder, one proof for each secret)
+    proof with the first own secret that fits       →
+
+A proof is an HMAC-SHA256 (RFC 2104) over everything both sides have said so far, under a label of its direction:
+neither a recorded nor a reflected message is worth anything. The responder offers a proof for each of its secrets:
+two lists with one secret in common understand each other, which is what makes rotation possible. Both directions
+get a key of their own, derived from that secret and the first two messages (one step of NIST SP 800-108).
+
+Pure: nonces come from the caller, who must take 32 fresh random bytes for each handshake.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+from typing import Annotated, Final, Literal, TypeVar
+
+import msgspec
+
+from wsplatform.errors import HandshakeError
+from wsplatform.model import NODE_ID_PATTERN, Instance
+
+PROTOCOL_VERSION: Final = 1
+NONCE_BYTES: Final = 32
+MAX_MESSAGE_BYTES: Final = 2048
+MAX_SECRETS: Final = 16
+
+_MAC_BYTES: Final = 32
+_COUNTER_BYTES: Final = 8
+SEAL_BYTES: Final = _COUNTER_BYTES + _MAC_BYTES
+"""What sealing adds to a payload."""
+
+Role = Literal["node", "registry"]
+
+_Nonce = Annotated[bytes, msgspec.Meta(min_length=NONCE_BYTES, max_length=NONCE_BYTES)]
+_Proof = Annotated[bytes, msgspec.Meta(min_length=_MAC_BYTES, max_length=_MAC_BYTES)]
+_Code = Annotated[str, msgspec.Meta(pattern=r"^[a-z_]{1,32}\Z")]
+
+_SENTENCES: Final = {
+    "wrong_version": "The other side speaks protocol version {theirs}, this one {ours}: run the same release on both.",
+    "wrong_cluster": "The other side belongs to another cluster: correct cluster.name or the address.",
+    "wrong_secret": "No secret of cluster.secrets is known to both sides: give them at least one in common.",
+    "self_connection": "This instance has connected to itself: correct cluster.url, it leads back to the same process.",
+    "malformed": "What arrived is not a handshake of this protocol: make sure that only nodes use this address.",
+}
+
+
+class RefusedError(HandshakeError):
+    """The other side has refused, and said why; there is nothing left to answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who one is. `secrets`: 1 to 16, the preferred one first."""
+
+    cluster: str
+    role: Role
+    instance: Instance
+    secrets: tuple[str, ...]
+    version: int = PROTOCOL_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class PeerIdentity:
+    """Who the other side has proved to be."""
+
+    role: Role
+    instance: Instance
+
+
+@dataclass(frozen=True, slots=True)
+class SessionKeys:
+    """A key for each direction, as seen from one side."""
+
+    send: bytes
+    receive: bytes
+
+
+class _Hello(msgspec.Struct, array_like=True, tag="wsp.hello", frozen=True):
+    version: int  # first in every version, so that a newer hello can be told from garbage
+    cluster: str
+    role: Role
+    node_id: Annotated[str, msgspec.Meta(pattern=rf"^{NODE_ID_PATTERN}\Z")]
+    incarnation: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}\Z")]
+    nonce: _Nonce
+
+
+class _Challenge(msgspec.Struct, array_like=True, tag="wsp.challenge", frozen=True):
+    version: int
+    hello: bytes
+    proofs: Annotated[tuple[_Proof, ...], msgspec.Meta(min_length=1, max_length=MAX_SECRETS)]
+
+
+class _Answer(msgspec.Struct, array_like=True, tag="wsp.proof", frozen=True):
+    proof: _Proof
+
+
+class _Refusal(msgspec.Struct, array_like=True, tag="wsp.refusal", frozen=True):
+    version: int
+    code: _Code
+
+
+class _AnyHello(msgspec.Struct, array_like=True, tag="wsp.hello", frozen=True):
+    """The part of a hello that no version changes."""
+
+    version: int
+
+
+class _AnyChallenge(msgspec.Struct, array_like=True, tag="wsp.challenge", frozen=True):
+    version: int
+
+
+_encoder = msgspec.msgpack.Encoder()
+_S = TypeVar("_S", _Hello, _Challenge, _Answer)
+
+
+def refusal(error: HandshakeError) -> bytes:
+    """The message that tells the other side why it is refused."""
+    return _encoder.encode(_Refusal(PROTOCOL_VERSION, error.code))
+
+
+class Initiator:
+    """The side that begins: hello(), then challenged() with what came back, and its result goes out. For one use."""
+
+    def __init__(self, local: Identity, nonce: bytes) -> None:
+        self._local = local
+        self._hello = _hello(local, nonce)
+        self._result: tuple[PeerIdentity, SessionKeys] | None = None
+
+    def hello(self) -> bytes:
+        return self._hello
+
+    def challenged(self, message: bytes) -> bytes:
+        """The own proof, for a challenge that is one. Raises HandshakeError; RefusedError if it is a refusal."""
+        _reject_refusal(message, self._local)
+        _check_version(message, _AnyChallenge, self._local)
+        challenge = _decode(message, _Challenge)
+        peer = _identify(challenge.hello, self._local)
+        for secret in self._local.secrets:
+            expected = _mac(secret, "responder", self._hello, challenge.hello)
+            if any(hmac.compare_digest(expected, proof) for proof in challenge.proofs):
+                proof = _mac(secret, "initiator", self._hello, message)
+                to_responder, to_initiator = _derive(secret, self._hello, message)
+                self._result = (peer, SessionKeys(send=to_responder, receive=to_initiator))
+                return _encoder.encode(_Answer(proof))
+        raise _error("wrong_secret", self._local)
+
+    @property
+    def peer(self) -> PeerIdentity:
+        return _finished(self._result)[0]
+
+    @property
+    def keys(self) -> SessionKeys:
+        return _finished(self._result)[1]
+
+
+class Responder:
+    """The side that is asked: challenge() with the hello, its result goes out; accept() with the proof. For one use."""
+
+    def __init__(self, local: Identity, nonce: bytes) -> None:
+        self._local = local
+        self._own_hello = _hello(local, nonce)
+        self._hello = b""
+        self._challenge = b""
+        self._claimed: PeerIdentity | None = None
+        self._result: tuple[PeerIdentity, SessionKeys] | None = None
+
+    def challenge(self, hello: bytes) -> bytes:
+        """The challenge for this hello. Raises HandshakeError."""
+        if self._hello:
+            raise RuntimeError("a responder is for one handshake")
+        self._hello = hello
+        self._claimed = _identify(hello, self._local)
+        proofs = tuple(_mac(secret, "responder", hello, self._own_hello) for secret in self._local.secrets)
+        self._challenge = _encoder.encode(_Challenge(self._local.version, self._own_hello, proofs))
+        return self._challenge
+
+    def accept(self, proof: bytes) -> None:
+        """Returns when the other side has proved itself; raises HandshakeError; RefusedError if it is a refusal."""
+        claimed, self._claimed = self._claimed, None
+        if claimed is None:
+            raise RuntimeError("accept() follows challenge(), once")
+        _reject_refusal(proof, self._local)
+        given = _decode(proof, _Answer).proof
+        for secret in self._local.secrets:
+            if hmac.compare_digest(_mac(secret, "initiator", self._hello, self._challenge), given):
+                to_responder, to_initiator = _derive(secret, self._hello, self._challenge)
+                self._result = (claimed, SessionKeys(send=to_initiator, receive=to_responder))
+                return
+        raise _error("wrong_secret", self._local)
+
+    @property
+    def peer(self) -> PeerIdentity:
+        return _finished(self._result)[0]
+
+    @property
+    def keys(self) -> SessionKeys:
+        return _finished(self._result)[1]
+
+
+class Sealer:
+    """Puts a counter and a MAC (HMAC-SHA256 over counter, context and payload) before each payload."""
+
+    def __init__(self, key: bytes) -> None:
+        self._keyed = hmac.new(key, digestmod=hashlib.sha256)
+        self._counter = 0
+
+    def seal(self, payload: bytes, context: bytes = b"") -> bytes:
+        self._counter += 1
+        counter = self._counter.to_bytes(_COUNTER_BYTES, "big")
+        return b"".join((counter, _seal_mac(self._keyed, counter, payload, context), payload))
+
+
+class Opener:
+    """Undoes Sealer.seal for the same key and context; each counter is accepted once and only if it grows.
+
+    `contiguous`: the carrier keeps order and loses nothing, so a missing counter is refused as well.
+    """
+
+    def __init__(self, key: bytes, *, contiguous: bool = False) -> None:
+        self._keyed = hmac.new(key, digestmod=hashlib.sha256)
+        self._last = 0
+        self._contiguous = contiguous
+
+    def open(self, sealed: bytes, context: bytes = b"") -> bytes:
+        """The payload. Raises HandshakeError: bad_mac (forged, changed or cut), replayed, out_of_order."""
+        if len(sealed) < SEAL_BYTES:
+            raise HandshakeError(
+                "bad_mac", "A sealed message was cut short between the two sides: use TLS on this network."
+            )
+        counter, mac, payload = sealed[:_COUNTER_BYTES], sealed[_COUNTER_BYTES:SEAL_BYTES], sealed[SEAL_BYTES:]
+        if not hmac.compare_digest(_seal_mac(self._keyed, counter, payload, context), mac):
+            raise HandshakeError("bad_mac", "A sealed message was changed on its way: use TLS on this network.")
+        number = int.from_bytes(counter, "big")
+        if number <= self._last:
+            raise HandshakeError("replayed", "A sealed message came twice or out of order: use TLS on this network.")
+        if self._contiguous and number != self._last + 1:
+            raise HandshakeError("out_of_order", "A sealed message is missing before this: use TLS on this network.")
+        self._last = number
+        return payload
+
+
+def _seal_mac(keyed: hmac.HMAC, counter: bytes, payload: bytes, context: bytes) -> bytes:
+    mac = keyed.copy()
+    mac.update(counter + len(context).to_bytes(4, "big") + context)
+    mac.update(payload)
+    return mac.digest()
+
+
+def _hello(local: Identity, nonce: bytes) -> bytes:
+    if len(nonce) != NONCE_BYTES:
+        raise ValueError(f"a nonce has {NONCE_BYTES} bytes")
+    if not 1 <= len(local.secrets) <= MAX_SECRETS:
+        raise ValueError(f"an identity has 1 to {MAX_SECRETS} secrets")
+    instance = local.instance
+    return _encoder.encode(
+        _Hello(local.version, local.cluster, local.role, instance.node_id, instance.incarnation, nonce)
+    )
+
+
+def _identify(hello: bytes, local: Identity) -> PeerIdentity:
+    """Who the sender of a hello claims to be, if that is somebody to talk to at all."""
+    _check_version(hello, _AnyHello, local)
+    theirs = _decode(hello, _Hello)
+    if theirs.cluster != local.cluster:
+        raise _error("wrong_cluster", local)
+    peer = PeerIdentity(theirs.role, Instance(theirs.node_id, theirs.incarnation))
+    if peer == PeerIdentity(local.role, local.instance):
+        raise _error("self_connection", local)
+    return peer
+
+
+def _check_version(message: bytes, kind: type[_AnyHello] | type[_AnyChallenge], local: Identity) -> None:
+    try:
+        version = msgspec.msgpack.decode(message[:MAX_MESSAGE_BYTES], type=kind).version
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise _error("malformed", local) from error
+    if version != local.version:
+        raise _error("wrong_version", local, theirs=version)
+
+
+def _decode(message: bytes, kind: type[_S]) -> _S:
+    if len(message) > MAX_MESSAGE_BYTES:
+        raise HandshakeError("malformed", _SENTENCES["malformed"])
+    try:
+        return msgspec.msgpack.decode(message, type=kind)
+    except (msgspec.MsgspecError, ValueError) as error:  # ValueError: a string that is not UTF-8
+        raise HandshakeError("malformed", _SENTENCES["malformed"]) from error
+
+
+def _reject_refusal(message: bytes, local: Identity) -> None:
+    try:
+        refused = msgspec.msgpack.decode(message[:MAX_MESSAGE_BYTES], type=_Refusal)
+    except (msgspec.MsgspecError, ValueError):
+        return
+    sentence = _SENTENCES.get(refused.code, "The other side gave no reason that this release knows: see its log.")
+    sentence = sentence.format(theirs=refused.version, ours=local.version)
+    raise RefusedError(refused.code, f"Refused by the other side. {sentence}")
+
+
+def _error(code: str, local: Identity, theirs: int = 0) -> HandshakeError:
+    return HandshakeError(code, _SENTENCES[code].format(theirs=theirs, ours=local.version))
+
+
+def _mac(secret: str, label: str, *parts: bytes) -> bytes:
+    """HMAC over the label and the digest of each part, so that no byte can move from one part to the next."""
+    message = label.encode() + b"\0" + b"".join(hashlib.sha256(part).digest() for part in parts)
+    return hmac.digest(secret.encode(), message, "sha256")
+
+
+def _derive(secret: str, hello: bytes, challenge: bytes) -> tuple[bytes, bytes]:
+    """The keys towards the responder and towards the initiator."""
+    return _mac(secret, "key to responder", hello, challenge), _mac(secret, "key to initiator", hello, challenge)
+
+
+def _finished(result: tuple[PeerIdentity, SessionKeys] | None) -> tuple[PeerIdentity, SessionKeys]:
+    if result is None:
+        raise RuntimeError("the handshake is not finished")
+    return result
