@@ -91,7 +91,7 @@ Scope = Literal["admin", "api"]
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
-    """A key as nodes know it. The key itself is 256 random bits and never stored; `digest` is its SHA-256 in hexadecimal.
+    """A key as nodes know it. The key itself is 256 random bits and never stored; `digest` is its SHA-256 in hex.
 
     `channels` are patterns that the key may publish to and ask about; empty: all.
     """

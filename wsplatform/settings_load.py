@@ -72,11 +72,11 @@ def check(settings: Settings) -> None:
     _check_url("cluster.url", settings.cluster.url, ("ws", "wss"))
     _check_url("registry.url", settings.registry.url, ("http", "https"))
     if settings.cluster.dead_seconds <= settings.cluster.ping_seconds:
-        raise SettingsError("cluster.dead_seconds", str(settings.cluster.dead_seconds), "more than cluster.ping_seconds")
+        dead = str(settings.cluster.dead_seconds)
+        raise SettingsError("cluster.dead_seconds", dead, "more than cluster.ping_seconds")
     if settings.registry.dead_seconds <= settings.registry.heartbeat_seconds:
-        raise SettingsError(
-            "registry.dead_seconds", str(settings.registry.dead_seconds), "more than registry.heartbeat_seconds"
-        )
+        dead = str(settings.registry.dead_seconds)
+        raise SettingsError("registry.dead_seconds", dead, "more than registry.heartbeat_seconds")
 
 
 def check_production(settings: Settings, *, node: bool, registry: bool) -> None:
@@ -90,7 +90,7 @@ def check_production(settings: Settings, *, node: bool, registry: bool) -> None:
         raise SettingsError("registry.admin_key", '""', f"a key of {MIN_SECRET} bytes or more for the first login")
     client = settings.client
     if node and not (client.allow_anonymous or client.token_hmac_secrets or client.token_public_keys):
-        raise SettingsError("client.token_hmac_secrets", "[]", "a secret or client.token_public_keys: nobody could connect")
+        raise SettingsError("client.token_hmac_secrets", "[]", "a secret, or client.token_public_keys")
 
 
 def masked(settings: Settings) -> dict[str, Any]:

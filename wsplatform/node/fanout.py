@@ -19,7 +19,7 @@ SLICE = 1000
 
 
 class Format(Protocol):
-    """How publications look to the clients of one protocol. One shared object per format: groups are found by identity."""
+    """How publications look to the clients of one protocol. Groups are found by identity: one shared object each."""
 
     def publication(self, channel: str, publication: Publication) -> bytes:
         """Complete websocket frames, ready to be written."""
@@ -103,7 +103,7 @@ class Group:
             self._place(seat, fd)
 
     def begin(self) -> int:
-        """Make one frame of all that is pending and give it to the slow ones; returns the number of deliveries it makes."""
+        """Make one frame of all that is pending and give it to the slow ones; returns how many deliveries it makes."""
         deliveries = len(self.pending) * len(self)
         self.frame = self.pending[0] if len(self.pending) == 1 else b"".join(self.pending)
         self.pending.clear()

@@ -1,0 +1,128 @@
+"""A Sanic app on one listening socket, without Sanic's process management: several live in one process and one loop."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from loguru import logger
+from sanic import Blueprint, HTTPResponse, Request, Sanic
+from sanic.exceptions import SanicException
+from sanic.response import json
+
+from wsplatform.errors import PlatformError, RequestError, StartError
+
+SanicApp = Sanic[Any, Any]
+BACKLOG = 4096
+_NAMES = {
+    400: "bad_request",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    408: "request_timeout",
+    413: "too_large",
+    503: "unavailable",
+}
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening TCP socket; port 0 takes a free one. Raises StartError `port_in_use` or `address_unusable`."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise StartError("address_unusable", f"{host} is no address of this machine: change node.host.") from error
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise _cannot_listen(host, port, error) from error
+    listener.setblocking(False)
+    return listener
+
+
+def make_app(name: str, blueprints: Sequence[Blueprint], max_request_bytes: int) -> SanicApp:
+    """A Sanic app; errors are `{"error": {"code", "message"}}` whatever the request. `name`: unique in the process."""
+    app: SanicApp = Sanic(name, configure_logging=False)
+    app.config.FALLBACK_ERROR_FORMAT = "json"
+    app.config.REQUEST_MAX_SIZE = max_request_bytes
+    app.config.ACCESS_LOG = False
+    app.config.AUTO_EXTEND = False
+    app.config.GRACEFUL_SHUTDOWN_TIMEOUT = 1.0
+    for blueprint in blueprints:
+        app.blueprint(blueprint)
+    app.error_handler.add(Exception, _answer_error)
+    return app
+
+
+class WebServer:
+    """Serves `app` on `listener`, each connection first looked at by `protocol` (web/upgrade.py)."""
+
+    def __init__(self, app: SanicApp, listener: socket.socket, protocol: Callable[..., asyncio.Protocol]) -> None:
+        self._app = app
+        self._listener = listener
+        self._protocol = protocol
+        self._server: Any = None  # sanic.server.async_server.AsyncioServer, which has no types
+
+    async def start(self) -> None:
+        server: Any = await self._app.create_server(
+            sock=self._listener,
+            protocol=self._protocol,  # type: ignore[arg-type]  # Sanic calls it, any callable will do
+            backlog=BACKLOG,
+            access_log=False,
+            return_asyncio_server=True,
+        )
+        await server.startup()
+        await server.before_start()
+        self._server = await server
+        await server.after_start()
+
+    async def stop(self, grace: float = 1.0) -> None:
+        """Stop to listen, let requests under way end within `grace` seconds, close the rest. Idempotent."""
+        server, self._server = self._server, None
+        if server is None:
+            return
+        await server.before_stop()
+        server.server.close()
+        deadline = asyncio.get_running_loop().time() + grace
+        while server.connections:
+            for connection in tuple(server.connections):
+                connection.close_if_idle()
+            if asyncio.get_running_loop().time() > deadline:
+                break
+            await asyncio.sleep(0.02)
+        for connection in tuple(server.connections):
+            connection.abort()
+        await server.after_stop()
+        self._app.shutdown_tasks(0)
+        Sanic.unregister_app(self._app)
+
+
+async def _answer_error(request: Request, error: Exception) -> HTTPResponse:
+    if isinstance(error, RequestError):
+        return _error(error.status, error.code, error.message)
+    if isinstance(error, PlatformError):
+        return _error(503 if error.temporary else 400, error.code, error.message)
+    if isinstance(error, SanicException):
+        code = _NAMES.get(error.status_code, "bad_request")
+        return _error(error.status_code, code, str(error) or code)
+    logger.opt(exception=error).error("Request {} {} failed", request.method, request.path)
+    return _error(500, "internal", "The request failed inside the server; its log has the reason.")
+
+
+def _error(status: int, code: str, message: str) -> HTTPResponse:
+    return json({"error": {"code": code, "message": message}}, status=status)
+
+
+def _cannot_listen(host: str, port: int, error: OSError) -> StartError:
+    if error.errno == errno.EADDRINUSE:
+        return StartError("port_in_use", f"Port {port} of {host} is in use: stop the other program or choose --port.")
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return StartError("port_forbidden", f"Port {port} needs more rights: choose a port from 1024.")
+    return StartError("address_unusable", f"Cannot listen on {host}:{port} ({error.strerror}): change node.host.")
