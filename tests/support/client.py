@@ -47,7 +47,7 @@ class Client:
         await self._reader
 
     async def call(self, method: str, params: dict[str, Any], timeout: float = 10.0) -> dict[str, Any]:
-        """The result of a command. Raises Refused for an error reply, ConnectionError when the connection ends first."""
+        """The result of a command. Raises Refused for an error reply, ConnectionError when the connection ends."""
         assert self.socket is not None
         self._next += 1
         reply = self._waiting[self._next] = asyncio.get_running_loop().create_future()
