@@ -127,6 +127,15 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     dropped: int = 0
 
 
+class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
+    """A node's report, and the newest versions of view and configuration that it has."""
+
+    instance: Instance
+    view: int
+    config: int
+    status: NodeStatus
+
+
 @dataclass(frozen=True, slots=True)
 class Registration:
     """What a node gets for registering: the view with itself in it, the rules and keys, and how often to report (s)."""

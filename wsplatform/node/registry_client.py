@@ -4,18 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-import msgspec
+from wsplatform.model import Heartbeat, HeartbeatReply, Instance, Member, Registration
 
-from wsplatform.model import HeartbeatReply, Instance, Member, NodeStatus, Registration
-
-
-class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
-    """A node's report, and the newest versions that it has."""
-
-    instance: Instance
-    view: int
-    config: int
-    status: NodeStatus
+__all__ = ["Heartbeat", "RegistryClient"]
 
 
 class RegistryClient(Protocol):
