@@ -201,6 +201,13 @@ def test_garbage_gets_a_coded_error(garbage: bytes) -> None:
         responder.accept(garbage)
 
 
+def test_deep_nesting_gets_a_coded_error() -> None:
+    with pytest.raises(HandshakeError):
+        Responder(identity(A), nonce(1)).challenge(
+            b"\x93" + msgspec.msgpack.encode("wsp.hello") + b"\x01" + b"\x91" * 2000
+        )
+
+
 @pytest.mark.parametrize("bad", [b"", b"short"])
 def test_a_nonce_has_its_full_length(bad: bytes) -> None:
     with pytest.raises(ValueError, match="nonce"):

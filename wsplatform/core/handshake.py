@@ -115,6 +115,9 @@ class _AnyChallenge(msgspec.Struct, array_like=True, tag="wsp.challenge", frozen
     version: int
 
 
+_UNDECODABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
+"""What decoding can raise; the latter two for a string that is not UTF-8, and for very deep nesting."""
+
 _encoder = msgspec.msgpack.Encoder()
 _S = TypeVar("_S", _Hello, _Challenge, _Answer)
 
@@ -278,7 +281,7 @@ def _identify(hello: bytes, local: Identity) -> PeerIdentity:
 def _check_version(message: bytes, kind: type[_AnyHello] | type[_AnyChallenge], local: Identity) -> None:
     try:
         version = msgspec.msgpack.decode(message[:MAX_MESSAGE_BYTES], type=kind).version
-    except (msgspec.MsgspecError, ValueError) as error:
+    except _UNDECODABLE as error:
         raise _error("malformed", local) from error
     if version != local.version:
         raise _error("wrong_version", local, theirs=version)
@@ -289,14 +292,14 @@ def _decode(message: bytes, kind: type[_S]) -> _S:
         raise HandshakeError("malformed", _SENTENCES["malformed"])
     try:
         return msgspec.msgpack.decode(message, type=kind)
-    except (msgspec.MsgspecError, ValueError) as error:  # ValueError: a string that is not UTF-8
+    except _UNDECODABLE as error:
         raise HandshakeError("malformed", _SENTENCES["malformed"]) from error
 
 
 def _reject_refusal(message: bytes, local: Identity) -> None:
     try:
         refused = msgspec.msgpack.decode(message[:MAX_MESSAGE_BYTES], type=_Refusal)
-    except (msgspec.MsgspecError, ValueError):
+    except _UNDECODABLE:
         return
     sentence = _SENTENCES.get(refused.code, "The other side gave no reason that this release knows: see its log.")
     sentence = sentence.format(theirs=refused.version, ours=local.version)
