@@ -1,0 +1,176 @@
+"""The opening handshake on a client (RFC 6455, 4.1)."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from base64 import b64encode
+from collections.abc import Iterable
+from dataclasses import dataclass
+from secrets import token_bytes
+from ssl import SSLContext, create_default_context
+from urllib.parse import urlsplit
+
+from wsplatform.net.sweep import Sweep
+from wsplatform.net.websocket import ConnectionLimits, Handler, Side, WebSocketConnection
+from wsplatform.wire.rfc6455 import accept_key
+
+_MAX_ANSWER = 16_384  # bytes of an HTTP response, its body included when it is a refusal
+_STATUS_LINE = re.compile(r"HTTP/1\.[01] ([1-5][0-9][0-9])(?: .*)?")
+_FIELD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+: ?[\t -~]*")
+
+
+class ConnectRefused(ConnectionError):
+    """The server answered, but not with a websocket. `status`: of HTTP, 0 when it was no HTTP; `body`: as it came."""
+
+    def __init__(self, status: int, reason: str, body: bytes = b"") -> None:
+        super().__init__(reason)
+        self.status = status
+        self.body = body
+
+
+async def connect(  # noqa: PLR0913 - keywords, most of them left out by most callers
+    url: str,
+    handler: Handler,
+    limits: ConnectionLimits,
+    *,
+    sweep: Sweep,
+    headers: Iterable[tuple[str, str]] = (),
+    ssl: SSLContext | None = None,
+    timeout: float = 5.0,
+) -> WebSocketConnection:
+    """Connect to a ws:// or wss:// address. `handler.opened` is called before this returns.
+
+    ssl: what wss:// is checked with; None: the system's certificates. timeout: seconds for all of it.
+
+    Raises:
+        ValueError: the address or a header cannot be used.
+        ConnectRefused: the server answered something else.
+        OSError: it was not reached, in time (TimeoutError) or at all, or its certificate is not trusted.
+    """
+    target = _parse(url)
+    if ssl is not None and not target.tls:
+        raise ValueError("ssl is for wss:// addresses")
+    context = (ssl or create_default_context()) if target.tls else None
+    key = b64encode(token_bytes(16)).decode()
+    connection = WebSocketConnection(handler, limits, Side(sweep, client=True), remote=target.host)
+    loop = asyncio.get_running_loop()
+    handshake = _Handshake(_request(target, key, headers), accept_key(key), connection, loop.create_future())
+    async with asyncio.timeout(timeout):
+        transport, _ = await loop.create_connection(lambda: handshake, target.host, target.port, ssl=context)
+        try:
+            await handshake.done
+        except BaseException:
+            transport.abort()
+            raise
+    return connection
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    tls: bool
+    host: str
+    port: int
+    authority: str
+    resource: str
+
+
+def _parse(url: str) -> _Target:
+    parts = urlsplit(url)
+    if parts.scheme not in ("ws", "wss") or not parts.hostname or parts.username is not None or parts.fragment:
+        raise ValueError("a websocket address is ws://host:port/path or wss://host:port/path")
+    tls = parts.scheme == "wss"
+    resource = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    if not re.fullmatch("[!-~]+", parts.netloc + resource):
+        raise ValueError("a websocket address is written in ASCII, without spaces")
+    return _Target(tls, parts.hostname, parts.port or (443 if tls else 80), parts.netloc, resource)
+
+
+def _request(target: _Target, key: str, headers: Iterable[tuple[str, str]]) -> bytes:
+    lines = [
+        f"GET {target.resource} HTTP/1.1",
+        f"Host: {target.authority}",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        f"Sec-WebSocket-Key: {key}",
+        "Sec-WebSocket-Version: 13",
+    ]
+    for name, value in headers:
+        line = f"{name}: {value}"
+        if not _FIELD.fullmatch(line):
+            raise ValueError(f"header {name!r} cannot be sent")
+        lines.append(line)
+    return "\r\n".join((*lines, "\r\n")).encode("ascii")
+
+
+class _Handshake(asyncio.Protocol):
+    """Sends the request, checks the answer and gives the transport to the connection. `done` tells how it went."""
+
+    def __init__(
+        self, request: bytes, accept: str, connection: WebSocketConnection, done: asyncio.Future[None]
+    ) -> None:
+        self.done = done
+        self._request = request
+        self._accept = accept
+        self._connection = connection
+        self._transport: asyncio.Transport | None = None
+        self._answer = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        self._answer += data
+        head, complete, rest = self._answer.partition(b"\r\n\r\n")
+        if complete and head[8:13] == b" 101 ":
+            self._switch(head.decode("latin-1"), rest)
+        elif len(self._answer) > _MAX_ANSWER:
+            self._give_up()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if exc is not None and not self._answer:
+            self._fail(ConnectionResetError("the connection was lost during the handshake"))
+        else:
+            self._give_up()
+        self._transport = None
+
+    def _switch(self, head: str, rest: bytes) -> None:
+        transport, self._transport = self._transport, None
+        wrong = _wrong_answer(head, self._accept)
+        if transport is None or self.done.done():
+            return
+        if wrong:
+            self._fail(ConnectRefused(101, wrong))
+        else:
+            self._connection.take_over(transport, received=rest)
+            self.done.set_result(None)
+
+    def _give_up(self) -> None:
+        """What the server sent, up to the end of the connection or too much of it, is no websocket."""
+        head, _, body = self._answer.partition(b"\r\n\r\n")
+        match = _STATUS_LINE.match(head.decode("latin-1"))
+        if match is None:
+            self._fail(ConnectRefused(0, "the server does not speak HTTP, or hung up"))
+        else:
+            self._fail(ConnectRefused(int(match[1]), f"the server answered with status {match[1]}", body[:_MAX_ANSWER]))
+
+    def _fail(self, error: Exception) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)
+
+
+def _wrong_answer(head: str, accept: str) -> str:
+    """What is wrong with a 101 response, "" for nothing."""
+    status, *fields = head.split("\r\n")
+    if not _STATUS_LINE.fullmatch(status):
+        return "the server does not speak HTTP/1.1"
+    headers = {name.strip().lower(): value.strip() for name, _, value in (field.partition(":") for field in fields)}
+    if headers.get("upgrade", "").lower() != "websocket" or "upgrade" not in headers.get("connection", "").lower():
+        return "the server switched to something else than websocket"
+    if headers.get("sec-websocket-accept") != accept:
+        return "the server did not read the websocket handshake"
+    if "sec-websocket-extensions" in headers or "sec-websocket-protocol" in headers:
+        return "the server chose what was not offered"
+    return ""
