@@ -6,7 +6,7 @@ from __future__ import annotations
 class Throttle:
     """Lets one line per key through in `seconds`, and says how many were held back before it.
 
-    Bounded: with `max_keys` keys heard of within `seconds`, further ones share one turn, so that inventing keys is no help.
+    Bounded: with `max_keys` keys heard of within `seconds`, further ones share one turn: inventing keys is no help.
     """
 
     __slots__ = ("_max_keys", "_seconds", "_seen")

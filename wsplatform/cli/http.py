@@ -1,0 +1,103 @@
+"""Requests of commands to a running cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Any, Literal, Self
+
+import aiohttp
+import msgspec
+
+from wsplatform import errors
+from wsplatform.cli.options import Server
+from wsplatform.errors import PlatformError
+
+Needs = Literal["node", "registry"]
+TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
+CODES = {kind.number: kind.code for kind in vars(errors).values() if isinstance(kind, errors.ErrorKind)}
+_WRONG_PLACE = {
+    "node": "does not serve /api and /connection: this command needs the address of a node or of the load balancer",
+    "registry": "does not serve /admin: this command needs the address of the registry (the node of role all)",
+}
+
+
+class Caller:
+    """`async with Caller(server, needs) as caller`: requests over connections that are kept."""
+
+    def __init__(self, server: Server, needs: Needs) -> None:
+        self._server = server
+        self._needs = needs
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(timeout=TIMEOUT, headers={"X-API-Key": self._server.key})
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._session is not None
+        await self._session.close()
+
+    async def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """The decoded JSON of a success (None for an empty one). Raises PlatformError for everything else."""
+        assert self._session is not None
+        data = None if body is None else msgspec.json.encode(body)
+        headers = {"Content-Type": "application/json"} if data else {}
+        try:
+            async with self._session.request(
+                method, self._server.url + path, data=data, headers=headers, allow_redirects=False
+            ) as response:
+                return self._answer(response.status, await response.read())
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise unreachable(self._server.url, error) from error
+
+    def _answer(self, status: int, content: bytes) -> Any:
+        try:
+            body = msgspec.json.decode(content) if content else None
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            body = None
+            if status < 300:
+                raise wrong_place(self._server.url, self._needs) from None
+        if status < 300:
+            return body
+        error = body.get("error") if isinstance(body, dict) else None
+        code = str(error["code"]) if isinstance(error, dict) and "code" in error else ""
+        if status in (404, 405) and code in ("", "not_found", "method_not_allowed"):
+            raise wrong_place(self._server.url, self._needs)
+        message = str(error.get("message", "")) if isinstance(error, dict) else ""
+        raise PlatformError(code or f"http_{status}", message or f"{self._server.url} answered with status {status}.")
+
+
+def ask(server: Server, method: str, path: str, body: Any = None) -> Any:
+    """One request to the registry's admin API."""
+    if not server.key:
+        raise PlatformError("no_key", "This command needs an admin key: --key or WSP_KEY.")
+
+    async def once() -> Any:
+        async with Caller(server, "registry") as caller:
+            return await caller.ask(method, f"/admin/v1/{path}", body)
+
+    return asyncio.run(once())
+
+
+def unreachable(url: str, error: Exception) -> PlatformError:
+    why = "it took too long" if isinstance(error, TimeoutError) else _reason(error)
+    return PlatformError("unreachable", f"No answer from {url} ({why}). --server or WSP_SERVER says whom to ask.")
+
+
+def wrong_place(url: str, needs: Needs) -> PlatformError:
+    return PlatformError("wrong_server", f"{url} {_WRONG_PLACE[needs]}.")
+
+
+def command_error(error: Any) -> PlatformError:
+    """The `error` of a reply of the server API or the client protocol."""
+    if not isinstance(error, dict):
+        return PlatformError("malformed_reply", "The server's reply was not understood.")
+    number = error.get("code")
+    code = CODES.get(number, f"error_{number}") if isinstance(number, int) else "error"
+    return PlatformError(code, f"{error.get('message', code)} ({number}).", temporary=bool(error.get("temporary")))
+
+
+def _reason(error: Exception) -> str:
+    number = getattr(error, "errno", None) or 0
+    return os.strerror(number).lower() if number > 0 else getattr(error, "strerror", None) or type(error).__name__

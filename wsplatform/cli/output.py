@@ -1,0 +1,49 @@
+"""What commands print: results on standard output, everything about them on standard error."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+CLOSED_PIPE = 128 + 13
+"""The exit status of a program that SIGPIPE ended, as shells know it: `wsplatform subscribe news | head -1`."""
+
+
+def line(text: str) -> None:
+    """One line on standard output, at once. Ends the command quietly when nobody reads any more."""
+    try:
+        click.echo(text)
+    except OSError as error:
+        if error.errno != errno.EPIPE:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at its end
+        raise click.exceptions.Exit(CLOSED_PIPE) from error
+
+
+def as_json(value: Any) -> None:
+    """One line of JSON on standard output."""
+    line(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Columns for people, as wide as they need to be."""
+    cells = [[*head], *([str(cell) for cell in row] for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
+    for row in cells:
+        line("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def note(text: str) -> None:
+    """Something to know, on standard error."""
+    click.echo(text, err=True)
+
+
+def fail(message: str, code: str) -> None:
+    """An error, as one line on standard error."""
+    click.echo(f"error: {' '.join(message.split())} [{code}]", err=True)

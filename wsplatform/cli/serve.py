@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from wsplatform.cli import output
+from wsplatform.cli.options import Source, json_option, with_settings
+
+if TYPE_CHECKING:
+    from wsplatform.app import ProcessInfo
+    from wsplatform.settings import Settings
+
+Role = Literal["all", "node", "registry"]
+
+
+@click.command("serve")
+@click.option(
+    "--role",
+    type=click.Choice(["all", "node", "registry"]),
+    default="all",
+    show_default=True,
+    help="node: clients and backends connect here; registry: knows nodes, rules and keys; all: both in one process.",
+)
+@click.option("--host", help="The address to listen on (node.host).")
+@click.option("--port", help="The port to listen on, 0 for a free one (node.port).")
+@json_option
+@with_settings
+def command(role: Role, host: str | None, port: str | None, json_: bool, source: Source) -> None:
+    """Run a node, the registry, or both, until SIGTERM or Ctrl-C.
+
+    Then clients are asked to reconnect elsewhere, within node.drain_seconds; a second signal ends the process at once.
+    With --json, one line tells the address when the process listens: {"role", "node_id", "url", "registry_url"}.
+
+    \b
+    Examples:
+      wsplatform serve
+      wsplatform serve --env production --config /etc/wsplatform.toml --role registry
+      WSP_CLUSTER__SECRETS_FILE=/run/secrets/cluster wsplatform serve --env production --role node --port 8001
+    """
+    from wsplatform import logs
+
+    settings = source.load(node__host=host, node__port=port)
+    logs.set_up(settings.log, settings.node.id)
+    status = _run(settings, role, json_)
+    raise click.exceptions.Exit(status)
+
+
+def _run(settings: Settings, role: Role, json_: bool) -> int:
+    import uvloop
+
+    from wsplatform.app import serve
+
+    def ready(info: ProcessInfo) -> None:
+        if json_:
+            output.as_json(
+                {"role": info.role, "node_id": info.node_id, "url": info.url, "registry_url": info.registry_url}
+            )
+
+    async def main() -> int:
+        stop = asyncio.Event()
+        _on_signals(stop)
+        return await serve(settings, role=role, ready=ready, stop=stop)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main())
+
+
+def _on_signals(stop: asyncio.Event) -> None:
+    """The first signal asks for a clean end; another one, of either kind, is taken as impatience."""
+
+    def received(number: int) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, received, number)
