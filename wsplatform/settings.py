@@ -125,22 +125,71 @@ class LogTable(_Table):
     format: Literal["human", "json"] = "human"
 
 
+# These values are written into HAProxy's configuration, so each admits no blank, quote, backslash, # or line end.
+_Listener = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^((\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])?:[0-9]{1,5})?\Z",
+        description="host:port with a port from 1 to 65535 (*:port for all addresses), or nothing",
+    ),
+]
+_File = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^/[A-Za-z0-9_./+=@-]{1,1023}\Z",
+        description="an absolute path of letters, digits and _ . / + = @ -",
+    ),
+]
+_OptionalFile = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^(/[A-Za-z0-9_./+=@-]{1,1023})?\Z",
+        description="an absolute path of letters, digits and _ . / + = @ -, or nothing",
+    ),
+]
+_Socket = Annotated[
+    str,
+    msgspec.Meta(
+        # HAProxy binds <path>.<pid>.tmp and renames it; the kernel takes 107 bytes.
+        pattern=r"^/[A-Za-z0-9_./+=@-]{1,89}\Z",
+        description="an absolute path of at most 90 letters, digits and _ . / + = @ -",
+    ),
+]
+_Account = Annotated[
+    str,
+    msgspec.Meta(pattern=r"^([A-Za-z_][A-Za-z0-9_-]{0,31})?\Z", description="the name of an account, or nothing"),
+]
+
+
 class HAProxyTable(_Table):
     """The load balancer, kept current by the plugin of that name when `enabled`.
 
-    bind: where clients connect (host:port). certificate: a PEM file with certificate and key; empty: plain HTTP.
-    config_file and master_socket: where the configuration is written, and how HAProxy is told to read it again.
+    binary: its name on PATH, or its path; the configuration is checked with it before it is put in place.
+    bind: where clients connect (host:port) without TLS; empty: nowhere. tls_bind: where they connect with TLS, served
+    once there is a `certificate`: a PEM file with the certificate, its chain and the key. With both, clients choose.
+    config_file: where the configuration is written, readable by HAProxy under the same path; beside it, with
+    `.state` added to its name, what HAProxy knows of the servers' health when it is reloaded.
+    master_socket, stats_socket: HAProxy's control sockets; whoever can write to them controls HAProxy. The first
+    one is how it is told to read the configuration again (`haproxy -W -S master_socket,mode,600 -f config_file`).
+    user, group: what a HAProxy that was started by root changes to; empty: it stays what it is.
+    tunnel_seconds: a websocket that is silent in both directions for so long is cut: more than client.ping_seconds.
+    max_connections: clients at once; more wait until one goes. Fewer where HAProxy may not open 2 descriptors for each.
+    log_requests: a line for each request (on HAProxy's standard output, without query strings), not only for errors.
     """
 
     enabled: bool = False
     binary: str = "haproxy"
-    bind: str = "127.0.0.1:8080"
-    certificate: str = ""
-    config_file: str = "/etc/haproxy/haproxy.cfg"
-    master_socket: str = "/run/haproxy/master.sock"
-    stats_socket: str = "/run/haproxy/admin.sock"
-    tunnel_seconds: Positive = 3600.0
-    max_connections: Size = 8000
+    bind: _Listener = "127.0.0.1:8080"
+    tls_bind: _Listener = "127.0.0.1:8443"
+    certificate: _OptionalFile = ""
+    config_file: _File = "/etc/haproxy/haproxy.cfg"
+    master_socket: _Socket = "/run/haproxy/master.sock"
+    stats_socket: _Socket = "/run/haproxy/admin.sock"
+    user: _Account = ""
+    group: _Account = ""
+    tunnel_seconds: Annotated[float, msgspec.Meta(ge=1, le=2_000_000)] = 3600.0
+    max_connections: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] = 8000
+    log_requests: bool = True
 
 
 class ProxyTable(_Table):

@@ -204,7 +204,7 @@ def _build(environment: str, values: Mapping[str, Any]) -> Settings:
         try:
             tables[section][name] = msgspec.convert(value, hint, strict=not isinstance(value, str))
         except msgspec.ValidationError as error:
-            raise SettingsError(key, _shown(key, value), _expectation(error)) from error
+            raise SettingsError(key, _shown(key, value), expectation(error, hint)) from error
     return msgspec.convert({"environment": environment, **_plain(tables)}, Settings)
 
 
@@ -219,6 +219,10 @@ def _shown(key: str, value: Any) -> str:
     return repr(value)
 
 
-def _expectation(error: msgspec.ValidationError) -> str:
+def expectation(error: msgspec.ValidationError, hint: Any) -> str:
+    """What the type says of itself, when it does; else msgspec's words."""
+    for item in getattr(hint, "__metadata__", ()):
+        if isinstance(item, msgspec.Meta) and item.description:
+            return item.description
     text = str(error)
     return text.removeprefix("Expected ").replace("`", "")

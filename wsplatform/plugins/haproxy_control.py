@@ -1,0 +1,141 @@
+"""The program `haproxy` and its master socket, asked from asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import time
+from asyncio.subprocess import PIPE, STDOUT
+from pathlib import Path
+
+from wsplatform.core.haproxy_state import Processes, processes
+from wsplatform.errors import PlatformError, StartError
+
+_CHECK_SECONDS = 30.0
+_ASK_SECONDS = 5.0
+_RELOAD_SECONDS = 15.0
+_POLL_SECONDS = 0.05
+
+
+def find(binary: str) -> str:
+    """The path of the program. Raises StartError, code haproxy_missing."""
+    # Debian keeps it in /usr/sbin, which is not on the PATH of ordinary accounts.
+    folders = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin"])
+    found = shutil.which(binary, path=folders)
+    if found is None:
+        message = f"HAProxy ({binary}) is not installed: apt-get install haproxy, or set haproxy.binary to its path."
+        raise StartError("haproxy_missing", message)
+    return found
+
+
+async def check(binary: str, config: Path) -> None:
+    """Have HAProxy read a configuration file without using it.
+
+    Raises StartError (haproxy_missing) and PlatformError (haproxy_config_refused, with HAProxy's first complaint).
+    """
+    program = await asyncio.to_thread(find, binary)
+    try:
+        process = await asyncio.create_subprocess_exec(program, "-c", "-f", str(config), stdout=PIPE, stderr=STDOUT)
+    except OSError as error:
+        message = f"HAProxy ({program}) cannot be started ({error.strerror}): is haproxy.binary right?"
+        raise StartError("haproxy_missing", message) from error
+    try:
+        async with asyncio.timeout(_CHECK_SECONDS):
+            output, _ = await process.communicate()
+    except TimeoutError as error:
+        message = f"HAProxy did not finish its check of the configuration within {_CHECK_SECONDS:.0f} s."
+        raise PlatformError("haproxy_config_refused", message, temporary=True) from error
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode:
+        complaint = first_alert(output.decode(errors="replace"))
+        raise PlatformError("haproxy_config_refused", f"HAProxy refuses the configuration: {complaint}")
+
+
+def first_alert(output: str) -> str:
+    """The first thing that HAProxy complained of in its output."""
+    for line in output.splitlines():
+        if line.startswith("[ALERT]"):
+            return line.partition(" : ")[2].strip()[:500]
+    return output.strip()[-500:] or "it said nothing"
+
+
+class Master:
+    """The master process behind its socket (`haproxy -W -S path`)."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    async def ask(self, command: str) -> str:
+        """The whole reply to one command. `command` must not come from anybody's input: `;` and line ends split it.
+
+        Raises PlatformError, code haproxy_unreachable.
+        """
+        try:
+            async with asyncio.timeout(_ASK_SECONDS):
+                return await self._exchange(command)
+        except (OSError, TimeoutError) as error:
+            why = getattr(error, "strerror", None) or "no answer"
+            message = f"HAProxy is not reached at {self._path} ({why}): is it running with -W -S {self._path}?"
+            raise PlatformError("haproxy_unreachable", message, temporary=True) from error
+
+    async def processes(self) -> Processes:
+        """Raises PlatformError, code haproxy_unreachable."""
+        found = processes(await self.ask("show proc"))
+        if found is None:
+            message = f"What answers at {self._path} is not HAProxy's master process: is haproxy.master_socket right?"
+            raise PlatformError("haproxy_unreachable", message)
+        return found
+
+    async def server_states(self) -> str:
+        """What the newest worker knows of its servers. Raises PlatformError, code haproxy_unreachable."""
+        return await self.ask("@1 show servers state")
+
+    async def has_read(self, changed_at: float) -> bool:
+        """Did the newest worker start after that time (seconds since the epoch)? False when in doubt.
+
+        Raises PlatformError, code haproxy_unreachable.
+        """
+        newest = (await self.processes()).newest
+        # Uptime comes in whole seconds.
+        return newest is not None and time.time() - newest.uptime - 1 > changed_at
+
+    async def reload(self) -> None:
+        """Have the configuration read again and wait until a new worker serves.
+
+        Raises PlatformError: haproxy_unreachable, haproxy_reload_failed (the old worker serves on).
+        """
+        before = await self.processes()
+        known = {worker.pid for worker in before.workers}
+        # The reply is the same whether it works or not (2.6), so the processes have to tell.
+        await self.ask("reload")
+        deadline = time.monotonic() + _RELOAD_SECONDS
+        while time.monotonic() < deadline:
+            now = await self._processes_or_none()
+            if now is not None and any(worker.reloads == 0 and worker.pid not in known for worker in now.workers):
+                return
+            if now is not None and now.failed > before.failed:
+                break
+            await asyncio.sleep(_POLL_SECONDS)
+        message = "HAProxy could not load the new configuration and goes on with the old one: its log says why."
+        raise PlatformError("haproxy_reload_failed", message, temporary=True)
+
+    async def _processes_or_none(self) -> Processes | None:
+        """The master executes itself anew while it reloads, and may not answer for a moment."""
+        try:
+            return await self.processes()
+        except PlatformError:
+            return None
+
+    async def _exchange(self, command: str) -> str:
+        reader, writer = await asyncio.open_unix_connection(self._path)
+        try:
+            writer.write(f"{command}\n".encode())
+            # Without this the master waits for more commands, and the reply never ends.
+            writer.write_eof()
+            return (await reader.read()).decode(errors="replace")
+        finally:
+            writer.close()

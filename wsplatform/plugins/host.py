@@ -1,0 +1,136 @@
+"""Runs the plugins of the registry's process. What one of them does wrong stays with it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint
+from typing import Any
+
+from loguru import logger
+
+from wsplatform.errors import PlatformError, StartError
+from wsplatform.model import View
+from wsplatform.net.tasks import Tasks
+from wsplatform.plugins.base import Plugin, PluginHost, PluginStatus
+from wsplatform.plugins.entry_points import PLUGINS, available, broken, distribution, load
+from wsplatform.settings import Settings
+
+START_SECONDS = 10.0
+STOP_SECONDS = 5.0
+
+# What an author's code may raise, SystemExit included: a plugin does not end the registry. Cancellation passes.
+_ANYTHING = (Exception, SystemExit)
+
+
+@dataclass(slots=True)
+class _Running:
+    """A plugin with its tasks; `error`: what its last call raised, "" when it did not."""
+
+    point: EntryPoint
+    plugin: Plugin
+    tasks: Tasks = field(default_factory=Tasks)
+    error: str = ""
+
+
+class Plugins:
+    """All installed plugins that the settings switch on, by the names of their entry points."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._running: list[_Running] = []
+        self._failed: dict[str, str] = {}
+        self._view: View | None = None
+
+    async def start(self) -> None:
+        """Load and start each; one that cannot is logged, shown in `status`, and left out."""
+        for point in available(PLUGINS):
+            try:
+                plugin = self._make(point)
+                if plugin is not None:
+                    await self._start_one(point, plugin)
+            except PlatformError as error:
+                logger.error("plugin {} of {}: {}", point.name, distribution(point), error)
+                self._failed[point.name] = str(error)
+
+    def view_changed(self, view: View) -> None:
+        """Tell each. Before `start` as well: a plugin hears the newest view when it has started."""
+        self._view = view
+        for running in self._running:
+            _tell(running, view)
+
+    async def stop(self) -> None:
+        """In reverse order, each within `STOP_SECONDS`; its tasks end with it. Idempotent."""
+        while self._running:
+            running = self._running.pop()
+            await _stop_one(running)
+
+    def status(self) -> dict[str, PluginStatus]:
+        """By name, those that could not start among them."""
+        shown = {name: PluginStatus(False, why) for name, why in self._failed.items()}
+        for running in self._running:
+            shown[running.point.name] = _status_of(running)
+        return shown
+
+    def _make(self, point: EntryPoint) -> Plugin | None:
+        if any(running.point.name == point.name for running in self._running):
+            raise StartError("ambiguous", "another distribution offers a plugin of this name: uninstall one of them.")
+        factory: Any = load(point)
+        try:
+            plugin: Plugin | None = factory(self._settings)
+        except PlatformError:
+            raise
+        except _ANYTHING as error:
+            raise broken(point, "be made", error) from error
+        return plugin
+
+    async def _start_one(self, point: EntryPoint, plugin: Plugin) -> None:
+        running = _Running(point, plugin)
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await plugin.start(PluginHost(running.tasks))
+        except PlatformError:
+            await running.tasks.close()
+            raise
+        except _ANYTHING as error:
+            await running.tasks.close()
+            raise broken(point, "start", error) from error
+        self._running.append(running)
+        if self._view is not None:
+            _tell(running, self._view)
+
+
+def _tell(running: _Running, view: View) -> None:
+    try:
+        running.plugin.view_changed(view)
+    except _ANYTHING as error:
+        _blame(running, "take a new view", error)
+    else:
+        running.error = ""
+
+
+def _status_of(running: _Running) -> PluginStatus:
+    if running.error:
+        return PluginStatus(False, running.error)
+    try:
+        return running.plugin.status()
+    except _ANYTHING as error:
+        _blame(running, "tell its status", error)
+        return PluginStatus(False, running.error)
+
+
+async def _stop_one(running: _Running) -> None:
+    try:
+        async with asyncio.timeout(STOP_SECONDS):
+            await running.plugin.stop()
+    except _ANYTHING as error:
+        _blame(running, "stop", error)
+    await running.tasks.close()
+
+
+def _blame(running: _Running, what: str, error: BaseException) -> None:
+    """Log a failure with its stack, once for as long as it stays the same."""
+    message = str(broken(running.point, what, error))
+    if message != running.error:
+        logger.opt(exception=error).error("plugin {}: {}", running.point.name, message)
+    running.error = message
