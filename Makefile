@@ -1,0 +1,36 @@
+# What a target needs is set up first, by scripts/setup.sh: a virtual environment in .venv, packages, system packages.
+.PHONY: help run test e2e soak lint bench
+
+NODES ?= 3
+PORT ?= 8080
+ARGS ?=
+
+help:  ## What there is
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' Makefile
+
+run:  ## A registry, three nodes and HAProxy on this machine (NODES=3 PORT=8080 ARGS=…); Ctrl-C stops them
+	@scripts/setup.sh run
+	@exec .venv/bin/wsplatform cluster --nodes $(NODES) --port $(PORT) $(ARGS)
+
+test:  ## Unit and integration tests (ARGS=… for pytest)
+	@scripts/setup.sh test
+	@.venv/bin/pytest $(ARGS)
+
+e2e:  ## Tests with a browser, real SDKs, PostgreSQL and the installed wheel
+	@scripts/setup.sh e2e
+	@.venv/bin/pytest tests/e2e $(ARGS)
+
+soak:  ## A cluster under load while its processes are killed, for as long as SOAK_SECONDS (300)
+	@scripts/setup.sh test
+	@.venv/bin/pytest tests/soak --timeout 0 $(ARGS)
+
+lint:  ## Style, types, and which layer imports which
+	@scripts/setup.sh test
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+
+bench:  ## Benchmarks (ARGS=…)
+	@scripts/setup.sh test
+	@.venv/bin/python -m benchmarks $(ARGS)
