@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from secrets import token_bytes
 from ssl import SSLContext, create_default_context
+from typing import cast
 from urllib.parse import urlsplit
 
 from wsplatform.net.sweep import Sweep
@@ -117,9 +118,8 @@ class _Handshake(asyncio.Protocol):
         self._answer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.write(self._request)
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's look like one, and are none
+        self._transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
         self._answer += data

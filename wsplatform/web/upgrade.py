@@ -68,8 +68,7 @@ class UpgradeProtocol(asyncio.Protocol):
         self._refused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's look like one, and are none
         self.deadline = self._sanic["loop"].time() + self._door.head.timeout
         self._door.sweep.add(self)
         self._sanic["connections"].add(self)
