@@ -46,6 +46,12 @@ def test_tags_go_with_the_publication() -> None:
     assert request.publication().tags == {"k": "v"}
 
 
+def test_data_that_some_subscriber_could_not_read_is_refused() -> None:
+    with pytest.raises(CommandError) as caught:
+        published(b'{"channel":"c","data":' + b"[" * 100 + b"]" * 100 + b"}")
+    assert caught.value.number == 107
+
+
 @pytest.mark.parametrize(
     "harmless",
     [
@@ -105,7 +111,7 @@ SUB = {"user": "u", "channel": "c"}
         ("subscribe", SUB | {"b64data": "e30="}, 108, "b64data"),
         ("subscribe", SUB | {"recover_since": {"offset": 1, "epoch": "e"}}, 108, "recover_since"),
         ("subscribe", SUB | {"expire_at": 2_000_000_000}, 108, "expire_at"),
-        ("subscribe", SUB | {"override": {"presence": {"value": True}}}, 108, "override.presence"),
+        ("subscribe", SUB | {"override": {"presence": {"value": True}}}, 108, "override"),
         ("subscribe", SUB | {"override": {"size": {"value": True}}}, 107, "size"),
         ("channels", {"pattern": 1}, 107, "pattern"),
         ("info", {"all": True}, 107, "all"),

@@ -8,14 +8,14 @@ asks for nothing; a parameter that nobody knows is refused as well.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 from msgspec import Raw
 
 from wsplatform.errors import BAD_REQUEST, METHOD_NOT_FOUND, NOT_AVAILABLE, CommandError, RequestError
 from wsplatform.model import Publication
-from wsplatform.wire.raw_json import one_line
+from wsplatform.wire.payload import check_payload, one_line
 
 MAX_COMMANDS = 1000
 """Commands in one batch."""
@@ -31,16 +31,28 @@ ERROR_MODE_HEADER = "x-centrifugo-error-mode"
 
 
 class _Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Raises CommandError from `check` for a value that fits its type and still cannot be had."""
+    """`refused`: parameters that cannot be honoured, and why; with `null`, false, 0 or nothing as value they can be."""
+
+    refused: ClassVar[Mapping[str, str]] = {}
 
     def check(self) -> None:
-        pass
+        """Raises CommandError for values that fit their types and still cannot be had."""
+        for name, why in self.refused.items():
+            if _asks_for_something(getattr(self, name)):
+                raise CommandError(NOT_AVAILABLE, f"{name}: not available, {why}")
 
 
 class _PublicationRequest(_Request, frozen=True, kw_only=True):
     """`skip_history` asks for what is so anyway: there is no history."""
 
-    data: Raw = Raw()
+    refused: ClassVar[Mapping[str, str]] = {
+        "b64data": "publications are JSON: put it into data",
+        "idempotency_key": "publications are not checked for repetition",
+        "delta": "publications go out whole",
+        "version": "channels keep no version",
+        "version_epoch": "channels keep no version",
+    }
+    data: Raw = msgspec.field(default_factory=Raw)
     tags: dict[str, str] | None = None
     skip_history: bool | None = None
     b64data: str | None = None
@@ -50,16 +62,15 @@ class _PublicationRequest(_Request, frozen=True, kw_only=True):
     version_epoch: str | None = None
 
     def check(self) -> None:
-        _refuse("b64data", self.b64data, "publications are JSON: put it into data")
-        _refuse("idempotency_key", self.idempotency_key, "publications are not checked for repetition")
-        _refuse("delta", self.delta, "publications go out whole")
-        _refuse("version", self.version, "channels keep no version")
-        _refuse("version_epoch", self.version_epoch, "channels keep no version")
+        super().check()
         if not bytes(self.data):
             raise CommandError(BAD_REQUEST, "data: missing; any JSON will do")
 
     def publication(self) -> Publication:
-        return Publication(one_line(self.data), tags=self.tags or None)
+        """With data on one line. Raises CommandError for data that not every subscriber could read."""
+        data = bytes(self.data)
+        check_payload(data)
+        return Publication(Raw(one_line(data)), tags=self.tags or None)
 
 
 class Publish(_PublicationRequest, frozen=True, kw_only=True):
@@ -73,12 +84,13 @@ class Broadcast(_PublicationRequest, frozen=True, kw_only=True):
 class _UserRequest(_Request, frozen=True, kw_only=True):
     """About the sessions of a user; with `client`, about the one session that has this id."""
 
+    refused: ClassVar[Mapping[str, str]] = {"session": "a session is named by its client id: use client"}
     user: str
     client: str | None = None
     session: str | None = None
 
     def check(self) -> None:
-        _refuse("session", self.session, "a session is named by its client id: use client")
+        super().check()
         if not self.user and not self.client:
             raise CommandError(BAD_REQUEST, "user: empty, which means sessions without a user: say which by client")
 
@@ -120,26 +132,24 @@ class StreamPosition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Subscribe(_UserRequest, frozen=True, kw_only=True):
+    refused: ClassVar[Mapping[str, str]] = {
+        **_UserRequest.refused,
+        "info": "subscriptions carry no information of their own",
+        "b64info": "subscriptions carry no information of their own",
+        "data": "the subscribe push carries no data",
+        "b64data": "the subscribe push carries no data",
+        "recover_since": "channels keep no history to recover from",
+        "override": "channels have none of these options",
+        "expire_at": "these subscriptions last until unsubscribe",
+    }
     channel: str
-    info: Raw = Raw()
+    info: Raw = msgspec.field(default_factory=Raw)
     b64info: str | None = None
-    data: Raw = Raw()
+    data: Raw = msgspec.field(default_factory=Raw)
     b64data: str | None = None
     recover_since: StreamPosition | None = None
     override: Override | None = None
     expire_at: int | None = None
-
-    def check(self) -> None:
-        super().check()
-        _refuse("info", bytes(self.info) not in (b"", b"null"), "subscriptions carry no information of their own")
-        _refuse("b64info", self.b64info, "subscriptions carry no information of their own")
-        _refuse("data", bytes(self.data) not in (b"", b"null"), "the subscribe push carries no data")
-        _refuse("b64data", self.b64data, "the subscribe push carries no data")
-        _refuse("recover_since", self.recover_since, "channels keep no history to recover from")
-        _refuse("expire_at", self.expire_at, "these subscriptions last until unsubscribe")
-        for name in Override.__struct_fields__ if self.override else ():
-            value: BoolValue | None = getattr(self.override, name)
-            _refuse(f"override.{name}", value and value.value, "channels have no such option")
 
 
 class Channels(_Request, frozen=True, kw_only=True):
@@ -170,6 +180,7 @@ _DECODERS: Mapping[str, msgspec.json.Decoder[Any]] = {
     "info": msgspec.json.Decoder(Info),
     "batch": msgspec.json.Decoder(Batch),
 }
+UNKNOWN_METHOD = METHOD_NOT_FOUND.number
 _ANYTHING = msgspec.json.Decoder(Raw)
 METHODS = tuple(_DECODERS)
 NOT_AVAILABLE_METHODS: Mapping[str, str] = {
@@ -239,9 +250,12 @@ def _explain(error: msgspec.ValidationError) -> str:
     return f"{where}: {text}" if at and where else text
 
 
-def _refuse(name: str, value: object, why: str) -> None:
-    if value:
-        raise CommandError(NOT_AVAILABLE, f"{name}: not available, {why}")
+def _asks_for_something(value: object) -> bool:
+    if isinstance(value, Raw):
+        return bytes(value) not in (b"", b"null")
+    if isinstance(value, Override):
+        return any(getattr(value, name) == BoolValue(value=True) for name in value.__struct_fields__)
+    return bool(value)
 
 
 class ErrorReply(msgspec.Struct, frozen=True):
@@ -303,6 +317,10 @@ def failure(error: CommandError) -> Reply:
 
 def encode_reply(reply: Reply) -> bytes:
     return DONE_BODY if reply is DONE else msgspec.json.encode(reply)
+
+
+def encode_error(error: ErrorReply) -> bytes:
+    return msgspec.json.encode(error)
 
 
 def encode_batch(replies: Sequence[tuple[str, Reply]]) -> bytes:
