@@ -34,7 +34,7 @@ envelopes: st.SearchStrategy[Envelope] = st.one_of(
         Publish, text, st.binary(), st.none() | st.builds(PublishedBy, text, text, maybe_bytes, maybe_bytes), tags
     ),
     st.builds(InterestReset, number),
-    st.builds(InterestPart, names, st.booleans()),
+    st.builds(InterestPart, number, names, st.booleans()),
     st.builds(Interest, number, names, names),
     st.builds(InterestAck, number),
     st.builds(Request, number, text, st.binary()),

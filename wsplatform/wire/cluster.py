@@ -57,8 +57,9 @@ class InterestReset(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=Fals
 
 
 class InterestPart(msgspec.Struct, frozen=True, array_like=True, tag=3, gc=False):
-    """A part of that list, the last one marked."""
+    """A part of that list: `number` counts from 1, and the last one is marked."""
 
+    number: int
     channels: tuple[str, ...]
     last: bool
 
