@@ -1,12 +1,11 @@
 import json
 from typing import Any
 
-import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from wsplatform.errors import CommandError
-from wsplatform.wire.raw_json import MAX_DEPTH, MAX_DIGITS, one_line
+from wsplatform.wire.payload import MAX_DEPTH, MAX_DIGITS, check_payload, one_line
 
 JSON = st.recursive(
     st.none()
@@ -31,13 +30,9 @@ def nested(levels: int) -> bytes:
     return json.dumps(value).encode()
 
 
-def line(data: bytes) -> bytes:
-    return bytes(one_line(msgspec.Raw(data)))
-
-
 def refused(data: bytes) -> bool:
     try:
-        line(data)
+        check_payload(data)
     except CommandError as error:
         return error.number == 107
     return False
@@ -52,17 +47,17 @@ def test_depth_is_counted_exactly(value: Any, levels: int) -> None:
 
 
 def test_wide_data_is_not_deep() -> None:
-    line(b"[" + b"{},[]," * 5000 + b"0]")
-    line(json.dumps("[" * 9000).encode())
-    line(nested(MAX_DEPTH))
+    check_payload(b"[" + b"{},[]," * 5000 + b"0]")
+    check_payload(json.dumps("[" * 9000).encode())
+    check_payload(nested(MAX_DEPTH))
     assert refused(nested(MAX_DEPTH + 1))
     assert refused(b"[" * 500 + b"]" * 500)
 
 
 def test_numbers_too_long_to_read_are_refused_and_texts_of_digits_are_not() -> None:
     digits = b"1" * MAX_DIGITS
-    line(b"[" + digits + b"]")
-    line(b'{"a\\"":"' + digits * 9 + b'"}')
+    check_payload(b"[" + digits + b"]")
+    check_payload(b'{"a\\"":"' + digits * 9 + b'"}')
     assert refused(b"[-" + digits + b"1]")
     assert refused(b'["' + digits + b'1", ' + digits + b"1]")
 
@@ -76,10 +71,10 @@ def test_checking_costs_little_however_the_data_is_made() -> None:
 @given(JSON.filter(lambda value: depth(value) <= MAX_DEPTH))
 def test_any_json_is_read_and_put_on_one_line(value: Any) -> None:
     for indent in (None, 1):
-        text = line(json.dumps(value, indent=indent).encode())
-        assert len(text.splitlines()) == 1
-        assert json.loads(text) == value
+        line = one_line(json.dumps(value, indent=indent).encode())
+        assert len(line.splitlines()) == 1
+        assert json.loads(line) == value
 
 
 def test_every_kind_of_line_break_goes() -> None:
-    assert line(b'{"a"\r:\n1,\r\n"b":"\\n"}') == b'{"a":1,"b":"\\n"}'
+    assert one_line(b'{"a"\r:\n1,\r\n"b":"\\n"}') == b'{"a":1,"b":"\\n"}'
