@@ -70,13 +70,16 @@ state() {
 packages() {
     stamp=$venv/.setup-$1
     shift
-    [ "$(cat "$stamp" 2>/dev/null)" = "$(state)" ] && return 0
+    now=$(state)
+    for done in "$stamp" "$venv/.setup-dev"; do
+        [ "$(cat "$done" 2>/dev/null)" = "$now" ] && return 0
+    done
     say "installing Python packages"
     pip install -c constraints.txt "pip>=25.1"
     pip install -c constraints.txt "$@"
     # pytest-sanic asks for a websockets package of years ago; the tests need it without that.
     case $stamp in *-dev) pip install -c constraints.txt --no-deps pytest-sanic ;; esac
-    state >"$stamp"
+    printf '%s\n' "$now" >"$stamp"
 }
 
 node_packages() {

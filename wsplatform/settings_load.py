@@ -133,7 +133,7 @@ def _from_file(path: Path) -> dict[str, Any]:
             tables = tomllib.load(handle)
     except OSError as error:
         raise SettingsError("--config", str(path), f"a readable file ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise SettingsError("--config", str(path), f"TOML ({error})") from error
     values = {}
     for section, table in tables.items():
@@ -152,6 +152,8 @@ def _environment_texts(environ: Mapping[str, str]) -> dict[str, str]:
         section, _, name = variable.removeprefix(PREFIX).lower().partition("__")
         key = f"{section}.{name}"
         if variable.endswith(_FILE) and name not in _HINTS.get(section, {}):
+            if variable.removesuffix(_FILE) in environ:
+                raise SettingsError(variable, value, f"{variable.removesuffix(_FILE)} or a file of it, not both")
             texts[key.removesuffix(_FILE.lower())] = _file_text(variable, value)
         else:
             texts[key] = value
@@ -174,10 +176,10 @@ def _from_texts(texts: Mapping[str, str]) -> dict[str, Any]:
 def _structured(text: str, hint: Any) -> Any:
     """Lists are written as JSON, as PEM blocks one after the other, or with commas; tables as JSON."""
     kind = str(hint)
-    if text[:1] in "[{" and ("tuple" in kind or "ChannelRule" in kind):
+    if text.startswith(("[", "{")) and ("tuple" in kind or "ChannelRule" in kind):
         try:
             return json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return text
     if "tuple" not in kind:
         return text
