@@ -178,6 +178,10 @@ class WebSocketConnection(asyncio.Protocol):
             raise ValueError("a ping carries at most 125 bytes")
         self.send_frame(encode_frame(rfc6455.PING, payload, mask=self._mask()))
 
+    def set_limits(self, limits: ConnectionLimits) -> None:
+        """Other limits, from the next message on: for a peer that has proved who it is."""
+        self._limits = limits
+
     def close(self, code: int, reason: str = "") -> None:
         """Begin the close handshake: what was sent before still goes out, messages that arrive are thrown away.
 
