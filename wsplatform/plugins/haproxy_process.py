@@ -31,8 +31,12 @@ class HAProxyProcess:
     whoever reaches the sockets controls HAProxy, and a path of the user's may be too long or too odd for it.
     """
 
-    def __init__(self, table: HAProxyTable, bind: str) -> None:
-        """`bind`: host:port for clients without TLS; the rest of `table` but its paths is kept."""
+    def __init__(self, table: HAProxyTable, bind: str, temporary: Path | None = None) -> None:
+        """`bind`: host:port for clients without TLS; the rest of `table` but its paths is kept.
+
+        temporary: where the private folder is made instead; short, for HAProxy takes paths of 90 characters.
+        """
+        self._temporary = temporary
         self._wanted = msgspec.structs.replace(table, bind=bind)
         self._table: HAProxyTable | None = None
         self._folder: Path | None = None
@@ -62,7 +66,7 @@ class HAProxyProcess:
         `haproxy_control.check`.
         """
         program = await asyncio.to_thread(find, self._wanted.binary)
-        self._folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="wsp-haproxy-"))
+        self._folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="wsp-haproxy-", dir=self._temporary))
         self._table = _in_folder(self._wanted, self._folder)
         try:
             check_table(self._table)
