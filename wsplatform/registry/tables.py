@@ -1,0 +1,100 @@
+"""The registry's tables. `migrations/` makes them; a test keeps both equal.
+
+The models know no database: two registries may live in one process. Every query says where it runs, with
+`.bind(database)` or `.execute(database)`. Times are seconds since 1970 (UTC); what a comment calls a list or a type is
+JSON.
+"""
+
+from __future__ import annotations
+
+from peewee import (
+    BigAutoField,
+    BigIntegerField,
+    BooleanField,
+    CharField,
+    DoubleField,
+    Model,
+    TextField,
+)
+
+
+class ViewRow(Model):
+    """One view as it was issued. members: list of Member."""
+
+    number = BigIntegerField(primary_key=True)
+    members = TextField()
+    issued_at = DoubleField()
+
+    class Meta:
+        table_name = "views"
+
+
+class NodeRow(Model):
+    """One node id and who holds it (core/roster.py: Seat). present: whether that instance is in the view, since when.
+
+    ready, draining: as last known. predecessors: list of Predecessor.
+    """
+
+    node_id = CharField(max_length=64, primary_key=True)
+    incarnation = CharField(max_length=64)
+    cluster_url = CharField(max_length=255)
+    client_url = CharField(max_length=255)
+    ready = BooleanField()
+    draining = BooleanField()
+    present = BooleanField()
+    since = DoubleField()
+    predecessors = TextField()
+
+    class Meta:
+        table_name = "nodes"
+
+
+class RuleRow(Model):
+    """One channel rule. rule: a ChannelRule, its pattern among it."""
+
+    pattern = CharField(max_length=255, primary_key=True)
+    rule = TextField()
+    changed_at = DoubleField()
+
+    class Meta:
+        table_name = "channel_rules"
+
+
+class KeyRow(Model):
+    """One API key, without its text. scopes, channels: lists of text."""
+
+    id = CharField(max_length=32, primary_key=True)
+    name = CharField(max_length=100)
+    digest = CharField(max_length=64, unique=True)
+    scopes = TextField()
+    channels = TextField()
+    created_at = DoubleField()
+
+    class Meta:
+        table_name = "api_keys"
+
+
+class SampleRow(Model):
+    """What a node reported at one time. status: a NodeStatus."""
+
+    id = BigAutoField()
+    node_id = CharField(max_length=64)
+    incarnation = CharField(max_length=64)
+    taken_at = DoubleField(index=True)
+    status = TextField()
+
+    class Meta:
+        table_name = "metric_samples"
+
+
+class MetaRow(Model):
+    """What there is one of, by name."""
+
+    name = CharField(max_length=64, primary_key=True)
+    value = TextField()
+
+    class Meta:
+        table_name = "meta"
+
+
+TABLES: tuple[type[Model], ...] = (ViewRow, NodeRow, RuleRow, KeyRow, SampleRow, MetaRow)
