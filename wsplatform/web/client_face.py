@@ -1,0 +1,195 @@
+"""Who is let in at `/connection/websocket`, and how all clients are asked to leave."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+import uuid
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+from loguru import logger
+
+from wsplatform.core.channels import Pattern
+from wsplatform.core.throttle import Throttle
+from wsplatform.core.tokens import TokenVerifier
+from wsplatform.errors import SHUTDOWN, Disconnect, SettingsError
+from wsplatform.net.upgrade import Accept, Refuse, UpgradeRequest
+from wsplatform.net.websocket import ConnectionLimits
+from wsplatform.node.session import SessionServices
+from wsplatform.node.sessions import Sessions
+from wsplatform.settings import ClientTable
+from wsplatform.web.centrifuge_handler import CentrifugeHandler
+from wsplatform.web.face import Clock, Face, Open, Timing
+from wsplatform.wire.centrifuge import CentrifugeFormat
+
+PATH = "/connection/websocket"
+_JSON, _PROTOBUF = "centrifuge-json", "centrifuge-protobuf"
+_REPORT_SECONDS = 10.0  # between two log lines about one address
+_PACE = 0.01  # seconds of a drain that are worth a pause
+
+_Address = IPv4Address | IPv6Address
+_Network = IPv4Network | IPv6Network
+
+
+def token_verifier(client: ClientTable) -> TokenVerifier:
+    """Raises SettingsError for a key that cannot be used."""
+    return TokenVerifier(
+        client.token_hmac_secrets,
+        client.token_public_keys,
+        issuer=client.token_issuer,
+        audience=client.token_audience,
+    )
+
+
+class CentrifugeAcceptor:
+    """The door of the client face. `trusted`: proxies whose X-Forwarded-For is believed (settings.ProxyTable).
+
+    Made where the loop runs. Raises SettingsError for an entry of `trusted` that is no address or network.
+    """
+
+    def __init__(
+        self,
+        client: ClientTable,
+        trusted: Iterable[str],
+        services: SessionServices,
+        sessions: Sessions,
+        *,
+        version: str,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self.draining = False
+        self._handlers: set[Open] = set()
+        self._max_connections = client.max_connections
+        self._origins = Origins(client.allowed_origins)
+        self._proxies = Proxies(trusted)
+        self._limits = ConnectionLimits(client.max_message_bytes, client.max_outbox_bytes, client.close_seconds)
+        self._deflate = client.deflate
+        self._throttle = Throttle(_REPORT_SECONDS)
+        self._now = loop.time
+        self._face = Face(
+            services=services,
+            sessions=sessions,
+            plain=CentrifugeFormat(),
+            deflated=CentrifugeFormat(deflate=True),
+            clock=Clock(loop.time, time.time, random.random),
+            timing=Timing(client.connect_seconds, client.ping_seconds, client.pong_seconds),
+            allow_anonymous=client.allow_anonymous,
+            version=version,
+            new_id=_new_id,
+            call_soon=loop.call_soon,
+            report=self._report,
+            handlers=self._handlers,
+        )
+
+    def accept(self, request: UpgradeRequest) -> Accept | Refuse:
+        if self.draining:
+            return Refuse(503, "draining", "This node is shutting down: connect to another one.", _RETRY)
+        if 0 < self._max_connections <= len(self._handlers):
+            self._report(request.remote, "", "refused: client.max_connections are open")
+            return Refuse(503, "connection_limit", "This node has as many connections as it may: try again.", _RETRY)
+        headers = request.headers
+        if not self._origins.admit(headers.get("origin"), headers.get("host", "")):
+            self._report(request.remote, "", "refused: its Origin is not among client.allowed_origins")
+            return Refuse(
+                403, "origin_not_allowed", "Pages of this origin may not connect: see client.allowed_origins."
+            )
+        offered = request.subprotocols
+        if _PROTOBUF in offered and _JSON not in offered:
+            return Refuse(400, "protocol_not_supported", "This server speaks JSON: use the SDK's JSON client.")
+        handler = CentrifugeHandler(self._face, self._proxies.client(request))
+        return Accept(handler, self._limits, _JSON if _JSON in offered else "", self._deflate)
+
+    def __len__(self) -> int:
+        """Open connections, with or without a session."""
+        return len(self._handlers)
+
+    async def drain(self, seconds: float, why: Disconnect = SHUTDOWN) -> None:
+        """Let nobody in any more; disconnect all who are, evenly over `seconds`. Returns when all are gone.
+
+        A client that does not answer is cut off after client.close_seconds, so it ends in any case.
+        """
+        self.draining = True
+        waiting = tuple(self._handlers)
+        began = self._now()
+        for index, handler in enumerate(waiting):
+            early = began + seconds * index / len(waiting) - self._now()
+            if early >= _PACE:
+                await asyncio.sleep(early)
+            handler.disconnect(why)
+        for handler in tuple(self._handlers):
+            handler.disconnect(why)  # those who were just coming in when it began
+        while True:
+            if not self._handlers:
+                return
+            await asyncio.sleep(_PACE)
+
+    def _report(self, address: str, session: str, what: str) -> None:
+        held_back = self._throttle.allow(address, self._now())
+        if held_back is not None:
+            more = f" ({held_back} more since the last such line)" if held_back else ""
+            about = logger.bind(session=session) if session else logger
+            about.info("client at {}: {}{}", address or "unknown address", what, more)
+
+
+_RETRY = (("Retry-After", "1"),)
+
+
+class Origins:
+    """Which pages may connect. Without the header it is no browser: an app or a device, which is let in.
+
+    Without patterns a page must come from the host that it connects to.
+    """
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        self._patterns = tuple(Pattern(pattern.lower()) for pattern in patterns)
+
+    def admit(self, origin: str | None, host: str) -> bool:
+        if origin is None:
+            return True
+        origin = origin.lower()
+        if self._patterns:
+            return any(pattern.matches(origin) for pattern in self._patterns)
+        scheme, separator, place = origin.partition("://")
+        default = _DEFAULT_PORTS.get(scheme, "")
+        return bool(separator) and place.removesuffix(default) == host.lower().removesuffix(default)
+
+
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+
+
+class Proxies:
+    """Finds the client's address behind proxies that are trusted. Raises SettingsError for what is no address."""
+
+    def __init__(self, trusted: Iterable[str]) -> None:
+        self._networks = tuple(_network(text) for text in trusted)
+
+    def client(self, request: UpgradeRequest) -> str:
+        """The last value of X-Forwarded-For when a trusted proxy sent it, else the other end of the connection."""
+        remote = _address(request.remote) if self._networks else None
+        if remote is None or not any(remote in network for network in self._networks):
+            return request.remote
+        last = request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
+        forwarded = _address(last)
+        return request.remote if forwarded is None else str(forwarded)
+
+
+def _network(text: str) -> _Network:
+    try:
+        return ip_network(text, strict=False)
+    except ValueError:
+        raise SettingsError("proxy.trusted", repr(text), "an IP address or network, like 10.0.0.0/8") from None
+
+
+def _address(text: str) -> _Address | None:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
+
+
+def _new_id() -> str:
+    return str(uuid.uuid4())
