@@ -46,6 +46,7 @@ _SENTENCES: Final = {
     "wrong_cluster": "The other side belongs to another cluster: correct cluster.name or the address.",
     "wrong_secret": "No secret of cluster.secrets is known to both sides: give them at least one in common.",
     "self_connection": "This instance has connected to itself: correct cluster.url, it leads back to the same process.",
+    "wrong_role": "The other side is not of the kind that was asked for: correct the address.",
     "malformed": "What arrived is not a handshake of this protocol: make sure that only nodes use this address.",
 }
 

@@ -1,10 +1,10 @@
 """The port for transports: everything that the author of a transport has to know.
 
-A transport carries opaque envelopes between nodes: each arrives whole, at most once, in the order of sending, or not at
-all. It knows nothing of channels, sequence numbers, acknowledgement or replay; those live above, once for all transports.
+A transport carries opaque envelopes between nodes: each arrives whole, at most once, in the order of sending, or not
+at all. It knows nothing of channels, sequence numbers, acknowledgement or replay; those live above, once for all.
 
-A transport is found by entry point, group `wsplatform.transports`: a name (the setting cluster.transport) and a callable
-`(TransportContext) -> Transport`.
+A transport is found by entry point, group `wsplatform.transports`: a name (the setting cluster.transport) and a
+callable `(TransportContext) -> Transport`. `wsplatform.testing.transport_contract` proves that it keeps to this page.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ class Peer:
 class TransportEvents(Protocol):
     """What a transport tells its owner. Calls are synchronous, on the event loop, and never raise.
 
-    For one peer: up, any number of received, down; then perhaps up again. Nothing is told after stop() has returned.
+    For one peer: up, any number of received, down; then perhaps up again. up and down may be told inside set_peers(),
+    down inside stop(), nothing inside send(). stop() tells down for every peer that is up; when it has returned, nothing
+    is told any more.
     """
 
     def up(self, peer: Peer) -> None:
@@ -64,7 +66,11 @@ class Transport(Protocol):
         """
 
     def send(self, peer_id: str, envelope: bytes) -> bool:
-        """Hand over one envelope; never waits. False: not accepted (not up, or too much is waiting), the caller keeps it."""
+        """Hand over one envelope; never waits, never raises.
+
+        False: not accepted (the peer is not up, too much is waiting for it, the envelope is larger than
+        cluster.max_envelope_bytes), the caller keeps it.
+        """
         ...
 
 
@@ -77,7 +83,10 @@ class Inbound(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TransportContext:
-    """What a transport may use: the [cluster] settings, and the process's helpers for tasks and deadlines."""
+    """What a transport may use: the [cluster] settings, and the process's helpers for tasks and deadlines.
+
+    Of the settings, cluster.outbox_bytes bounds what may wait for one peer.
+    """
 
     settings: ClusterTable
     tasks: Tasks

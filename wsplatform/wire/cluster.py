@@ -94,6 +94,9 @@ class Response(msgspec.Struct, frozen=True, array_like=True, tag=7, gc=False):
     payload: bytes
 
 
+ENVELOPE_OVERHEAD: Final = 5
+"""Bytes that a batch needs for each of its envelopes, and for itself, at most."""
+
 Envelope = Publish | InterestReset | InterestPart | Interest | InterestAck | Request | Response
 
 _encoder = msgspec.msgpack.Encoder()
@@ -134,15 +137,16 @@ def decode_batch(batch: bytes) -> list[bytes]:
 
 
 def split(envelopes: Iterable[bytes], limit: int) -> Iterator[list[bytes]]:
-    """Cut into runs of at most `limit` bytes; an envelope larger than that is a run of its own."""
+    """Cut into runs whose batches have at most `limit` bytes; an envelope too large for that is a run of its own."""
     run: list[bytes] = []
-    size = 0
+    size = ENVELOPE_OVERHEAD
     for envelope in envelopes:
-        if run and size + len(envelope) > limit:
+        more = len(envelope) + ENVELOPE_OVERHEAD
+        if run and size + more > limit:
             yield run
-            run, size = [], 0
+            run, size = [], ENVELOPE_OVERHEAD
         run.append(envelope)
-        size += len(envelope)
+        size += more
     if run:
         yield run
 

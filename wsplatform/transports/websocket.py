@@ -1,0 +1,279 @@
+"""The default transport: one websocket between each two nodes, on the path /cluster/mesh of the node face.
+
+Of two nodes the one with the lower id dials, unless the other has no address. An accepted peer is told `up` only when
+`set_peers` has named its instance; until then it waits, for a bounded time and in bounded number. A second connection
+of an instance that dials replaces the first: whoever dials has one at a time, and has given the first one up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from loguru import logger
+
+from wsplatform.core.backoff import Backoff
+from wsplatform.core.handshake import NONCE_BYTES, Identity, Initiator, Responder
+from wsplatform.core.throttle import Throttle
+from wsplatform.errors import HandshakeError, StartError
+from wsplatform.model import Instance
+from wsplatform.net.connect import connect
+from wsplatform.net.upgrade import Accept, Acceptor, Refuse, UpgradeRequest
+from wsplatform.transports import websocket_link as links
+from wsplatform.transports.base import Peer, TransportContext, TransportEvents
+from wsplatform.transports.websocket_link import AcceptedLink, DialledLink, End, Link, Terms
+
+PATH: Final = "/cluster/mesh"
+MAX_STRANGERS: Final = 128
+"""Handshakes under way; one more, and the oldest is ended."""
+
+MAX_WAITING: Final = 64
+
+_FIRST_WAIT: Final = 0.1
+_LONGEST_WAIT: Final = 3.0
+_LOG_SECONDS: Final = 10.0
+_STOP_SECONDS: Final = 2.0
+
+_WORDS: Final = {
+    links.MALFORMED.code: "what came is no message of this protocol",
+    links.REFUSED.code: "the handshake was refused",
+    links.TOO_SLOW.code: "the handshake took too long",
+    links.UNKNOWN_INSTANCE.code: "the instance is not in the view",
+    links.REPLACED.code: "the peer has connected again",
+    links.DUPLICATE.code: "there is a connection already, or the other side has to dial",
+    links.BAD_SEAL.code: "a message was changed on its way",
+    links.SILENT.code: "nothing was heard of the peer",
+    links.GOING_AWAY.code: "the other side has stopped",
+    1006: "the connection was lost",
+    1009: "a message was too large",
+}
+
+
+def create(context: TransportContext) -> WebSocketTransport:
+    return WebSocketTransport(context)
+
+
+@dataclass(slots=True)
+class _Dialler:
+    peer: Peer
+    task: asyncio.Task[None]
+
+
+class WebSocketTransport:
+    """transports.base.Transport and Inbound. `chance`: from 0 to 1, for the jitter between two tries."""
+
+    def __init__(self, context: TransportContext, chance: Callable[[], float] = random.random) -> None:
+        settings = context.settings
+        self._context = context
+        self._chance = chance
+        self._terms = Terms(
+            outbox=settings.outbox_bytes,
+            envelope=settings.max_envelope_bytes,
+            heartbeat=settings.ping_seconds,
+            dead=settings.dead_seconds,
+        )
+        self._throttle = Throttle(_LOG_SECONDS)
+        self._local: Peer | None = None
+        self._identity: Identity | None = None
+        self._events: TransportEvents | None = None  # None: not started, or stopped
+        self._peers: dict[str, Peer] = {}
+        self._up: dict[str, Link] = {}
+        self._waiting: dict[Instance, AcceptedLink] = {}
+        self._strangers: dict[Link, None] = {}  # oldest first
+        self._open: set[Link] = set()
+        self._diallers: dict[str, _Dialler] = {}
+        self._written: list[Link] = []
+        self._all_closed = asyncio.Event()
+
+    # Transport
+
+    async def start(self, local: Peer, events: TransportEvents) -> None:
+        settings = self._context.settings
+        if not settings.secrets:
+            raise StartError("no_cluster_secret", "Set cluster.secrets: without one, no node can prove who it is.")
+        self._local = local
+        self._identity = Identity(settings.name, "node", local.instance, settings.secrets)
+        self._events = events
+
+    async def stop(self) -> None:
+        tasks = [dialler.task for dialler in self._diallers.values()]
+        for peer_id in tuple(self._diallers):
+            self._stop_dialling(peer_id)
+        for link in tuple(self._open):
+            link.end(links.GOING_AWAY)
+        self._events = None
+        self._peers = {}
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._open:
+            self._all_closed.clear()
+            try:
+                await asyncio.wait_for(self._all_closed.wait(), _STOP_SECONDS)
+            except TimeoutError:
+                logger.debug("{} mesh connections were cut at the stop", len(self._open))
+
+    def set_peers(self, peers: frozenset[Peer]) -> None:
+        if self._local is None or self._events is None:
+            return
+        named = {peer.id: peer for peer in peers if peer.id != self._local.id}
+        gone = [peer for peer_id, peer in self._peers.items() if named.get(peer_id) != peer]
+        for peer in gone:
+            self._stop_dialling(peer.id)
+            if peer.id in self._up:
+                self._up[peer.id].end(links.UNKNOWN_INSTANCE)
+        self._peers = named
+        for peer in named.values():
+            if self._dials(peer) and peer.id not in self._diallers:
+                task = self._context.tasks.start(self._dial(peer), name=f"mesh dialler of {peer.id}")
+                self._diallers[peer.id] = _Dialler(peer, task)
+        for instance in [instance for instance in self._waiting if self.expected(instance)]:
+            self._waiting.pop(instance).welcome()
+
+    def send(self, peer_id: str, envelope: bytes) -> bool:
+        link = self._up.get(peer_id)
+        return link is not None and link.send(envelope)
+
+    # Inbound
+
+    def acceptors(self) -> Mapping[str, Acceptor]:
+        return {PATH: self}
+
+    def accept(self, request: UpgradeRequest) -> Accept | Refuse:
+        if self._identity is None or self._events is None:
+            return Refuse(503, "not_ready", "This node is not part of a mesh right now. Try again later.")
+        responder = Responder(self._identity, secrets.token_bytes(NONCE_BYTES))
+        return Accept(AcceptedLink(self, self._terms, responder), self._terms.strangers)
+
+    # What links tell
+
+    def opened(self, link: Link) -> None:
+        self._open.add(link)
+        if self._events is None:
+            link.end(links.GOING_AWAY)
+        elif isinstance(link, AcceptedLink):
+            self._strangers[link] = None
+            if len(self._strangers) > MAX_STRANGERS:
+                next(iter(self._strangers)).end(links.TOO_SLOW)
+
+    def proved(self, link: Link) -> None:
+        self._strangers.pop(link, None)
+        instance = link.peer
+        assert isinstance(link, AcceptedLink)
+        assert instance is not None
+        assert self._local is not None
+        peer = self._peers.get(instance.node_id)
+        if instance.node_id == self._local.id:
+            logger.warning("Refused {} at {}: it has this node's id; give each node its own", instance, link.remote)
+            link.end(links.DUPLICATE)
+        elif peer is not None and peer.instance == instance:
+            if self._dials(peer):
+                link.end(links.DUPLICATE)
+            else:
+                self._replace(self._up.get(peer.id))
+                link.welcome()
+        else:
+            self._replace(self._waiting.get(instance))
+            if len(self._waiting) >= MAX_WAITING:
+                link.end(links.UNKNOWN_INSTANCE)
+            else:
+                self._waiting[instance] = link
+
+    def expected(self, instance: Instance) -> bool:
+        peer = self._peers.get(instance.node_id)
+        return peer is not None and peer.instance == instance
+
+    def up(self, link: Link) -> None:
+        assert link.peer is not None
+        peer = self._peers.get(link.peer.node_id)
+        if peer is None or peer.instance != link.peer or self._events is None:
+            link.end(links.UNKNOWN_INSTANCE)
+            return
+        self._up[peer.id] = link
+        self._events.up(peer)
+
+    def received(self, link: Link, envelope: bytes) -> None:
+        assert link.peer is not None
+        assert self._events is not None
+        self._events.received(link.peer.node_id, envelope)
+
+    def written(self, link: Link) -> None:
+        if not self._written:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._written.append(link)
+
+    def ended(self, link: Link, end: End, error: HandshakeError | None) -> None:
+        self._strangers.pop(link, None)
+        instance = link.peer
+        if instance is not None and self._waiting.get(instance) is link:
+            del self._waiting[instance]
+        if instance is not None and self._up.get(instance.node_id) is link:
+            del self._up[instance.node_id]
+            if self._events is not None:
+                self._events.down(self._peers[instance.node_id], _reason(end, error))
+        elif end is not links.GOING_AWAY:
+            self._log(link, end, error)
+
+    def closed(self, link: Link) -> None:
+        self._open.discard(link)
+        if not self._open:
+            self._all_closed.set()
+
+    # Inside
+
+    def _dials(self, peer: Peer) -> bool:
+        assert self._local is not None
+        return bool(peer.address) and (self._local.id < peer.id or not self._local.address)
+
+    async def _dial(self, peer: Peer) -> None:
+        """Keep one connection to this peer, for as long as the task lives."""
+        assert self._identity is not None
+        backoff = Backoff(_FIRST_WAIT, _LONGEST_WAIT)
+        while True:
+            initiator = Initiator(self._identity, secrets.token_bytes(NONCE_BYTES))
+            link = DialledLink(self, self._terms, initiator, peer.address)
+            try:
+                await connect(peer.address + PATH, link, self._terms.strangers, sweep=self._context.sweep)
+                await link.done.wait()
+            except (OSError, ValueError) as error:
+                self._warn(f"{peer.id} {error}", f"Cannot connect to node {peer.id} at {peer.address}: {error}")
+            finally:
+                link.end(links.GOING_AWAY)
+            if link.was_up:
+                backoff.reset()
+            await asyncio.sleep(backoff.next(self._chance()))
+
+    def _stop_dialling(self, peer_id: str) -> None:
+        dialler = self._diallers.pop(peer_id, None)
+        if dialler is not None:
+            dialler.task.cancel()
+
+    def _replace(self, old: Link | None) -> None:
+        if old is not None:
+            old.end(links.REPLACED)
+
+    def _flush(self) -> None:
+        written, self._written = self._written, []
+        for link in written:
+            link.flush()
+
+    def _log(self, link: Link, end: End, error: HandshakeError | None) -> None:
+        """A connection that never was up has ended: for the operator to know why, however often it is tried."""
+        who = str(link.peer or link.remote)
+        code = error.code if error is not None else str(end.code)
+        self._warn(f"{who} {code}", f"A mesh connection with {who} failed: {_reason(end, error)}")
+
+    def _warn(self, key: str, line: str) -> None:
+        held = self._throttle.allow(key, asyncio.get_running_loop().time())
+        if held is not None:
+            logger.warning("{}{}", line, f" ({held} more like this)" if held else "")
+
+
+def _reason(end: End, error: HandshakeError | None) -> str:
+    if error is not None:
+        return str(error)
+    if end is links.GOING_AWAY:
+        return "this node has stopped"
+    return _WORDS.get(end.code, f"closed with code {end.code}")
