@@ -1,0 +1,147 @@
+"""`POST /cluster/{session,register,heartbeat,leave}`: what nodes ask the registry over HTTP, sealed (core/control.py).
+
+A refusal that comes before the seal is JSON, `{"error": {"code", "message"}}`: 401 unknown_session, 403 or 400 for who
+could not prove to be a node, 413 for a body that no node sends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar
+
+import msgspec
+from loguru import logger
+from sanic import Blueprint, HTTPResponse, Request
+from sanic.exceptions import PayloadTooLarge
+from sanic.response import raw
+
+from wsplatform.core.control import MAX_CALL_BYTES, ControlSessions, Outcome, Received, SessionLimits
+from wsplatform.core.handshake import NONCE_BYTES, Identity
+from wsplatform.core.throttle import Throttle
+from wsplatform.errors import HandshakeError, PlatformError, RequestError
+from wsplatform.model import Heartbeat, Instance, Member
+from wsplatform.node.registry_client import CONTENT_TYPE, RegistryService
+
+LOG_SECONDS = 60.0
+"""A stranger's refusals are logged once in this time, for each address and reason."""
+
+T = TypeVar("T")
+
+
+def cluster_blueprint(service: RegistryService, identity: Identity, limits: SessionLimits | None = None) -> Blueprint:
+    """The registry's part of the node face. `identity`: the registry's own, with role `registry`."""
+    face = _ControlFace(service, identity, limits or SessionLimits())
+    blueprint = Blueprint("cluster", url_prefix="/cluster")
+    blueprint.add_route(face.session, "/session", methods=["POST"], name="session", stream=True)
+    for name, call in (("register", face.register), ("heartbeat", face.heartbeat), ("leave", face.leave)):
+        blueprint.add_route(call, f"/{name}", methods=["POST"], name=name, stream=True)
+    return blueprint
+
+
+class _ControlFace:
+    def __init__(self, service: RegistryService, identity: Identity, limits: SessionLimits) -> None:
+        self._service = service
+        self._sessions = ControlSessions(identity, limits)
+        self._throttle = Throttle(LOG_SECONDS)
+
+    async def session(self, request: Request) -> HTTPResponse:
+        hello = await _body(request)
+        try:
+            opening = self._sessions.open(hello, secrets.token_hex(16), secrets.token_bytes(NONCE_BYTES), _now())
+        except HandshakeError as error:
+            raise self._refuse(request, error) from error
+        return raw(opening, content_type=CONTENT_TYPE)
+
+    async def register(self, request: Request) -> HTTPResponse:
+        async def call(received: Received) -> object:
+            member = _decode(received.payload, Member)
+            _check_own(received, member.instance)
+            return await self._service.register(member)
+
+        return await self._answer(request, "register", call)
+
+    async def heartbeat(self, request: Request) -> HTTPResponse:
+        async def call(received: Received) -> object:
+            beat = _decode(received.payload, Heartbeat)
+            _check_own(received, beat.instance)
+            return await self._service.heartbeat(beat)
+
+        return await self._answer(request, "heartbeat", call)
+
+    async def leave(self, request: Request) -> HTTPResponse:
+        async def call(received: Received) -> object:
+            instance = _decode(received.payload, Instance)
+            _check_own(received, instance)
+            await self._service.leave(instance)
+            return None
+
+        return await self._answer(request, "leave", call)
+
+    async def _answer(
+        self, request: Request, method: str, call: Callable[[Received], Awaitable[object]]
+    ) -> HTTPResponse:
+        """What the call returns or raises, sealed; raises RequestError for who is not known to be a node."""
+        body = await _body(request)
+        try:
+            received = self._sessions.receive(method, body, _now())
+        except HandshakeError as error:
+            raise self._refuse(request, error) from error
+        try:
+            outcome = Outcome(result=msgspec.msgpack.encode(await call(received)))
+        except PlatformError as error:
+            outcome = _failure(error)
+        return raw(received.seal(outcome), content_type=CONTENT_TYPE)
+
+    def _refuse(self, request: Request, error: HandshakeError) -> RequestError:
+        held_back = self._throttle.allow(f"{request.ip} {error.code}", _now())
+        if held_back is not None:
+            logger.warning("A node at {} was refused: {} ({} more since the last line)", request.ip, error, held_back)
+        return RequestError(400 if error.code == "malformed" else 403, error.code, error.message)
+
+
+async def _body(request: Request) -> bytes:
+    """Raises RequestError 413. The app's own limit is for other faces."""
+    body = bytearray()
+    try:
+        async for chunk in _chunks(request):
+            body += chunk
+            if len(body) > MAX_CALL_BYTES:
+                raise _too_large()
+    except PayloadTooLarge:
+        raise _too_large() from None
+    return bytes(body)
+
+
+def _chunks(request: Request) -> AsyncIterator[bytes]:
+    stream: Any = request.stream  # typed as the base of Sanic's HTTP/1 and HTTP/3 streams, which cannot be iterated
+    chunks: AsyncIterator[bytes] = aiter(stream)
+    return chunks
+
+
+def _decode(payload: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.msgpack.decode(payload, type=kind)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # ValueError: a string that is not UTF-8
+        raise RequestError(
+            400, "bad_request", "This call cannot be read: run the same release on all hosts."
+        ) from error
+
+
+def _check_own(received: Received, instance: Instance) -> None:
+    if received.peer.instance != instance:
+        raise RequestError(403, "wrong_instance", f"A node speaks for itself only, not for {instance.node_id}.")
+
+
+def _failure(error: PlatformError) -> Outcome:
+    status = error.status if isinstance(error, RequestError) else 503
+    return Outcome(status=status, code=error.code, message=error.message, temporary=error.temporary)
+
+
+def _too_large() -> RequestError:
+    return RequestError(413, "too_large", f"At most {MAX_CALL_BYTES} bytes are accepted here.")
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
