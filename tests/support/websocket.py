@@ -107,7 +107,7 @@ class Server(RecordingAcceptor):
         self.sweep = Sweep(0.02)
         self.port = 0
         self._tls = tls
-        self._clients: list[Raw] = []
+        self.clients: list[Raw] = []
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
@@ -122,7 +122,7 @@ class Server(RecordingAcceptor):
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for client in self._clients:
+        for client in self.clients:
             await client.hang_up()
         self._server.close()
         for connection in tuple(self.connections):
@@ -138,8 +138,8 @@ class Server(RecordingAcceptor):
 
     async def dial(self, tls: ssl.SSLContext | None = None) -> Raw:
         """A client that has sent nothing yet. It is hung up at the end of the test at the latest."""
-        self._clients.append(await Raw.dial(self.port, tls))
-        return self._clients[-1]
+        self.clients.append(await Raw.dial(self.port, tls))
+        return self.clients[-1]
 
 
 class Raw:
