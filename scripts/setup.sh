@@ -24,7 +24,8 @@ install() {
         apt-get update -qq >&2 || say "apt-get update failed; going on with the lists that are there"
         updated=1
     fi
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2
+    output=$(DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" 2>&1) ||
+        { printf '%s\n' "$output" >&2; return 1; }
 }
 
 # need COMMAND PACKAGE...: a program that the tier cannot do without.
