@@ -77,10 +77,12 @@ class WebServer:
             backlog=BACKLOG,
             access_log=False,
             return_asyncio_server=True,
+            asyncio_server_kwargs={"start_serving": False},  # no request before the routes are final
         )
         await server.startup()
         await server.before_start()
-        self._server = await server
+        self._server = server
+        await server.start_serving()
         await server.after_start()
 
     async def stop(self, grace: float = 1.0) -> None:
