@@ -39,11 +39,6 @@ def make_table(database: Database) -> None:
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "registry.db"
-
-
-@pytest.fixture
 async def store(file: Path) -> AsyncIterator[Store]:
     store = Store(locate(f"sqlite:///{file}", busy_seconds=0.2))
     await store.open()
