@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
+import functools
 import ipaddress
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Self
 
+import aiohttp
 from aiohttp import WSMsgType, web
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from wsplatform.model import Member
+from tests.support.processes import free_port
+from tests.support.wait import eventually
+from wsplatform.model import Member, View
+from wsplatform.net.tasks import Tasks
+from wsplatform.plugins.base import PluginHost
+from wsplatform.plugins.haproxy import HAProxyPlugin
+from wsplatform.plugins.haproxy_process import HAProxyProcess
+from wsplatform.settings import HAProxyTable
 
 
 class Backend:
@@ -71,6 +82,63 @@ class Backend:
             if message.type == WSMsgType.TEXT:
                 await websocket.send_str(message.data)
         return websocket
+
+
+class Balancer:
+    """A HAProxy, the plugin that drives it, and a client without a memory for cookies."""
+
+    def __init__(self, table: HAProxyTable | None = None) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.process = HAProxyProcess(table or HAProxyTable(), f"127.0.0.1:{self.port}")
+        self.tasks = Tasks()
+        self.view = View(0)
+
+    async def __aenter__(self) -> Self:
+        await self.process.start()
+        self.plugin = HAProxyPlugin(self.process.table)
+        await self.plugin.start(PluginHost(self.tasks))
+        self.http = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.http.close()
+        await self.plugin.stop()
+        await self.tasks.close()
+        await self.process.stop()
+
+    def announce(self, members: Iterable[Member]) -> None:
+        self.view = View(self.view.number + 1, tuple(members))
+        self.plugin.view_changed(self.view)
+
+    async def loaded(self) -> None:
+        """The view announced last is what HAProxy has."""
+        detail = f"HAProxy has view {self.view.number},"
+        await eventually(
+            lambda: self.plugin.status().detail.startswith(detail), within=10, why=str(self.plugin.status())
+        )
+
+    async def serve(self, *nodes: Backend) -> None:
+        """Announce these nodes and wait until HAProxy sends traffic to each of them."""
+        self.announce(node.member() for node in nodes)
+        await self.loaded()
+        for node in nodes:
+            await eventually(functools.partial(self.answers, node.name), why=f"{node.name} gets no traffic")
+
+    async def get(self, path: str = "/", **headers: str) -> tuple[int, str]:
+        """Status, and the name of the node that answered ("" when none did)."""
+        async with self.http.get(self.url + path, headers=headers) as response:
+            body = await response.json() if response.content_type == "application/json" else {}
+            return response.status, body.get("node", "")
+
+    async def answers(self, name: str) -> bool:
+        return name in {(await self.get())[1] for _ in range(4)}
+
+    @contextlib.asynccontextmanager
+    async def websocket(self) -> AsyncIterator[tuple[aiohttp.ClientWebSocketResponse, str]]:
+        """An open websocket, and the name of its node."""
+        async with self.http.ws_connect(self.url + "/connection/websocket") as websocket:
+            yield websocket, (await websocket.receive()).data
 
 
 def self_signed(path: Path) -> Path:

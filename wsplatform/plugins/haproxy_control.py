@@ -59,7 +59,7 @@ def first_alert(output: str) -> str:
     """The first thing that HAProxy complained of in its output."""
     for line in output.splitlines():
         if line.startswith("[ALERT]"):
-            return line.partition(" : ")[2].strip()[:500]
+            return line.partition(" : ")[2].removeprefix("config : ").strip()[:500]
     return output.strip()[-500:] or "it said nothing"
 
 

@@ -1,0 +1,288 @@
+"""The plugin that keeps HAProxy current: what it writes, when it reloads, and what it does when something fails."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from loguru import logger
+
+from tests.support.haproxy import Backend, Balancer, self_signed
+from tests.support.processes import free_port
+from tests.support.wait import eventually
+from wsplatform.core.haproxy_config import MARK, render
+from wsplatform.errors import SettingsError, StartError
+from wsplatform.model import Member, View
+from wsplatform.net.tasks import Tasks
+from wsplatform.plugins.base import PluginHost
+from wsplatform.plugins.haproxy import HAProxyPlugin, create
+from wsplatform.plugins.haproxy_control import Master
+from wsplatform.settings import ClientTable, HAProxyTable, Settings
+
+
+def member(name: str, port: int = 8000) -> Member:
+    return Member(node_id=name, incarnation="a1", cluster_url="", client_url=f"http://127.0.0.1:{port}", ready=True)
+
+
+def view(number: int, *names: str) -> View:
+    return View(number, tuple(member(name) for name in names))
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> HAProxyTable:
+    """For a HAProxy that does not run."""
+    return HAProxyTable(
+        enabled=True,
+        bind=f"127.0.0.1:{free_port()}",
+        config_file=str(tmp_path / "haproxy.cfg"),
+        master_socket=str(tmp_path / "master.sock"),
+        stats_socket=str(tmp_path / "admin.sock"),
+    )
+
+
+@pytest.fixture
+async def balancer() -> AsyncIterator[Balancer]:
+    async with Balancer() as balancer:
+        yield balancer
+
+
+@pytest.fixture
+def warnings() -> Iterator[list[str]]:
+    """What an operator reads in the log at level WARNING and above."""
+    lines: list[str] = []
+    sink = logger.add(lambda message: lines.append(message.record["message"]), level="WARNING")
+    yield lines
+    logger.remove(sink)
+
+
+class Running:
+    """`async with Running(table) as plugin`: the plugin by itself."""
+
+    def __init__(self, table: HAProxyTable) -> None:
+        self._plugin = HAProxyPlugin(table)
+        self._tasks = Tasks()
+
+    async def __aenter__(self) -> HAProxyPlugin:
+        await self._plugin.start(PluginHost(self._tasks))
+        return self._plugin
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._plugin.stop()
+        await self._plugin.stop()
+        await self._tasks.close()
+
+
+async def fails(plugin: HAProxyPlugin, code: str) -> str:
+    """Wait until the status tells of this error; the whole sentence."""
+    await eventually(lambda: plugin.status().detail.endswith(f"[{code}]"), within=20, why=f"no {code}")
+    assert not plugin.status().healthy
+    return plugin.status().detail
+
+
+async def reloads(balancer: Balancer) -> int:
+    return (await Master(balancer.process.table.master_socket).processes()).reloads
+
+
+def config_of(balancer: Balancer) -> Path:
+    return Path(balancer.process.table.config_file)
+
+
+def test_it_is_off_until_the_settings_say_otherwise(table: HAProxyTable) -> None:
+    assert create(Settings(environment="test")) is None
+    assert create(Settings(environment="test", haproxy=table)) is not None
+
+
+def test_settings_that_would_cut_idle_clients_are_refused(table: HAProxyTable) -> None:
+    short = msgspec.structs.replace(table, tunnel_seconds=20.0)
+    with pytest.raises(SettingsError, match=r"haproxy\.tunnel_seconds = 20 .* more than client\.ping_seconds \(25\)"):
+        create(Settings(environment="test", haproxy=short, client=ClientTable(ping_seconds=25.0)))
+
+
+async def test_a_missing_haproxy_is_told_at_the_start_with_what_to_install(table: HAProxyTable) -> None:
+    plugin = HAProxyPlugin(msgspec.structs.replace(table, binary="haproxy-that-is-not-there"))
+    with pytest.raises(StartError, match="apt-get install haproxy") as caught:
+        await plugin.start(PluginHost(Tasks()))
+    assert caught.value.code == "haproxy_missing"
+
+
+async def test_a_burst_of_changes_is_one_reload_and_no_change_is_none(balancer: Balancer) -> None:
+    names = [f"n{number}" for number in range(20)]
+    for count in range(1, 21):
+        balancer.announce(member(name) for name in names[:count])
+        await asyncio.sleep(0)
+    await balancer.loaded()
+    assert await reloads(balancer) == 1
+    assert config_of(balancer).read_text() == render(balancer.process.table, [member(name) for name in names])
+    balancer.announce(member(name) for name in reversed(names))
+    await balancer.loaded()
+    assert await reloads(balancer) == 1
+
+
+async def test_an_empty_view_leaves_the_nodes_to_haproxys_own_checks(balancer: Balancer) -> None:
+    """As from a registry that has begun anew and has not heard of its nodes yet."""
+    async with Backend("n1") as node:
+        await balancer.serve(node)
+        balancer.announce(())
+        await eventually(lambda: "no node" in balancer.plugin.status().detail)
+        assert balancer.plugin.status().healthy
+        assert await balancer.get() == (200, "n1")
+        assert await reloads(balancer) == 1
+
+
+async def test_a_node_with_an_impossible_name_is_left_out_and_named(balancer: Balancer, warnings: list[str]) -> None:
+    async with Backend("n1") as node:
+        evil = member("n2\n    server x 10.0.0.1:80")
+        for _ in range(3):
+            balancer.announce([evil, node.member()])
+            await balancer.loaded()
+        assert "server x" not in config_of(balancer).read_text().replace("\\n", "")
+        assert await eventually(balancer.get) == (200, "n1")
+        status = balancer.plugin.status()
+        assert not status.healthy
+        assert "Node 'n2\\n" in status.detail
+        assert len(warnings) == 1
+
+
+async def test_a_certificate_that_breaks_is_told_once_and_harms_nothing(tmp_path: Path, warnings: list[str]) -> None:
+    certificate = self_signed(tmp_path / "site.pem")
+    good = certificate.read_bytes()
+    binary, calls = tmp_path / "haproxy", tmp_path / "calls"
+    binary.write_text(f'#!/bin/sh\necho x >> {calls}\nexec /usr/sbin/haproxy "$@"\n')
+    binary.chmod(0o755)
+    bind = f"127.0.0.1:{free_port()}"
+    table = HAProxyTable(binary=str(binary), tls_bind=bind, certificate=str(certificate))
+    async with Balancer(table) as balancer, Backend("n1") as node, Backend("n2") as other:
+        await balancer.serve(node)
+        before = config_of(balancer).read_bytes()
+        certificate.write_bytes(b"not a certificate")
+        balancer.announce([node.member(), other.member()])
+        assert str(certificate) in await fails(balancer.plugin, "haproxy_config_refused")
+        tried = len(calls.read_text())
+        balancer.announce([other.member()])
+        await eventually(lambda: len(calls.read_text()) > tried)
+        assert config_of(balancer).read_bytes() == before
+        assert await balancer.get() == (200, "n1")
+        certificate.write_bytes(good)
+        await balancer.loaded()
+        await eventually(lambda: balancer.answers("n2"))
+        assert balancer.plugin.status().healthy
+        assert len(warnings) == 1
+
+
+async def test_a_reload_that_fails_leaves_the_old_worker_and_is_told(tmp_path: Path) -> None:
+    certificate = self_signed(tmp_path / "site.pem")
+    table = HAProxyTable(tls_bind=f"127.0.0.1:{free_port()}", certificate=str(certificate))
+    async with Balancer(table) as balancer, Backend("n1") as node:
+        await balancer.serve(node)
+        await balancer.plugin.stop()
+        certificate.write_bytes(b"broken between the check and the reload")
+        unchecked = msgspec.structs.replace(balancer.process.table, binary="true")
+        async with Running(unchecked) as plugin:
+            plugin.view_changed(View(2, (node.member(), member("n2"))))
+            assert "goes on with the old one" in await fails(plugin, "haproxy_reload_failed")
+            assert await balancer.get() == (200, "n1")
+            self_signed(certificate)
+            await eventually(lambda: plugin.status().healthy, within=20)
+
+
+async def test_without_haproxy_the_file_is_ready_and_a_later_haproxy_is_noticed(table: HAProxyTable) -> None:
+    async with Running(table) as plugin:
+        plugin.view_changed(view(1, "n1"))
+        assert table.master_socket in await fails(plugin, "haproxy_unreachable")
+        assert Path(table.config_file).read_text() == render(table, [member("n1")])
+        master = f"{table.master_socket},mode,600"
+        haproxy = await asyncio.create_subprocess_exec(
+            "/usr/sbin/haproxy", "-W", "-S", master, "-f", table.config_file, stderr=asyncio.subprocess.DEVNULL
+        )
+        try:
+            await eventually(lambda: plugin.status().healthy, within=20)
+        finally:
+            haproxy.terminate()
+            await haproxy.wait()
+
+
+async def test_a_new_plugin_reloads_only_a_haproxy_that_has_not_read_the_file(balancer: Balancer) -> None:
+    async with Backend("n1") as node:
+        await balancer.serve(node)
+        await balancer.plugin.stop()
+        config = config_of(balancer)
+        long_ago = time.time() - 60
+        os.utime(config, (long_ago, long_ago))
+        count = await reloads(balancer)
+        async with Running(balancer.process.table) as plugin:
+            plugin.view_changed(View(9, (node.member(),)))
+            await eventually(lambda: "view 9" in plugin.status().detail)
+        assert await reloads(balancer) == count
+        os.utime(config)  # as if the last plugin had ended between the file and the reload
+        async with Running(balancer.process.table) as plugin:
+            plugin.view_changed(View(10, (node.member(),)))
+            await eventually(lambda: "view 10" in plugin.status().detail)
+        assert await reloads(balancer) == count + 1
+
+
+async def test_a_configuration_by_hand_is_kept_once_before_it_is_replaced(table: HAProxyTable) -> None:
+    config = Path(table.config_file)
+    config.write_text("# by hand\n")
+    original = config.with_name("haproxy.cfg.orig")
+    async with Running(table) as plugin:
+        for number, names in enumerate([["n1"], ["n1", "n2"]], start=1):
+            plugin.view_changed(view(number, *names))
+            await eventually(lambda names=names: config.read_text() == render(table, [member(name) for name in names]))
+    assert original.read_text() == "# by hand\n"
+    assert sorted(path.name for path in config.parent.iterdir()) == ["haproxy.cfg", "haproxy.cfg.orig"]
+
+
+async def test_a_folder_that_cannot_be_written_is_named(table: HAProxyTable, tmp_path: Path) -> None:
+    folder = tmp_path / "missing"
+    async with Running(msgspec.structs.replace(table, config_file=str(folder / "haproxy.cfg"))) as plugin:
+        plugin.view_changed(view(1, "n1"))
+        assert str(folder) in await fails(plugin, "haproxy_not_writable")
+        folder.mkdir()
+        await eventually((folder / "haproxy.cfg").exists, within=10)
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+async def test_a_full_disk_loses_nothing_and_is_tried_again(
+    table: HAProxyTable, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    config = Path(table.config_file)
+    config.write_text(f"{MARK}: the one before\n")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    async with Running(table) as plugin:
+        with monkeypatch.context() as fault:
+            fault.setattr(*((os, "fsync") if call == "fsync" else (Path, "replace")), full)
+            plugin.view_changed(view(1, "n1"))
+            assert "free some space" in await fails(plugin, "haproxy_disk_full")
+            assert config.read_text() == f"{MARK}: the one before\n"
+        await eventually(lambda: config.read_text() == render(table, [member("n1")]), within=10)
+        assert [path.name for path in config.parent.iterdir()] == ["haproxy.cfg"]
+
+
+async def test_a_link_in_place_of_the_temporary_file_is_not_followed(table: HAProxyTable, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / ".haproxy.cfg.new").symlink_to(victim)
+    async with Running(table) as plugin:
+        plugin.view_changed(view(1, "n1"))
+        await eventually(Path(table.config_file).exists)
+    assert victim.read_text() == "precious"
+
+
+async def test_something_else_behind_the_master_socket_is_no_haproxy(table: HAProxyTable) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.write(b"220 mail.example ESMTP\r\n")
+        writer.close()
+
+    async with await asyncio.start_unix_server(answer, table.master_socket), Running(table) as plugin:
+        plugin.view_changed(view(1, "n1"))
+        assert "not HAProxy's master process" in await fails(plugin, "haproxy_unreachable")

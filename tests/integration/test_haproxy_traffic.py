@@ -1,0 +1,304 @@
+"""A real HAProxy with the configuration that is made here, real nodes behind it, and what its clients see."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.support.haproxy import Backend, Balancer, self_signed
+from tests.support.processes import free_port
+from tests.support.wait import eventually
+from wsplatform.core.haproxy_config import COOKIE
+from wsplatform.plugins.haproxy_control import Master, check
+from wsplatform.settings import HAProxyTable
+
+GOLDEN = Path(__file__).parents[1] / "unit" / "golden" / "haproxy.cfg"
+
+
+@pytest.fixture
+async def balancer() -> AsyncIterator[Balancer]:
+    async with Balancer() as balancer:
+        yield balancer
+
+
+@pytest.fixture
+async def nodes() -> AsyncIterator[tuple[Backend, Backend]]:
+    async with Backend("n1") as first, Backend("n2") as second:
+        yield first, second
+
+
+async def echoes(websocket: aiohttp.ClientWebSocketResponse) -> bool:
+    await websocket.send_str("still here?")
+    message = await websocket.receive()
+    return message.type is aiohttp.WSMsgType.TEXT and message.data == "still here?"
+
+
+async def raw(port: int, target: bytes) -> tuple[int, bytes]:
+    """One request with this target, exactly; the status of the reply and the whole of it."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(b"GET " + target + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        reply = await reader.read()
+    finally:
+        writer.close()
+        await writer.wait_closed()
+    return int(reply.split(b" ", 2)[1]), reply
+
+
+async def test_the_typical_configuration_is_valid_to_haproxy_itself(tmp_path: Path) -> None:
+    certificate = self_signed(tmp_path / "site.pem")
+    config = tmp_path / "haproxy.cfg"
+    config.write_text(GOLDEN.read_text().replace("/etc/haproxy/site.pem", str(certificate)))
+    await check("haproxy", config)
+
+
+async def test_a_node_gets_traffic_when_it_joins_and_none_when_it_has_left(
+    balancer: Balancer, nodes: tuple[Backend, Backend]
+) -> None:
+    first, second = nodes
+    await balancer.serve(first)
+    assert {(await balancer.get())[1] for _ in range(6)} == {"n1"}
+    await balancer.serve(first, second)
+    await balancer.serve(second)
+    assert {(await balancer.get())[1] for _ in range(6)} == {"n2"}
+
+
+async def test_websockets_are_spread_and_those_that_are_open_survive_reloads(
+    balancer: Balancer, nodes: tuple[Backend, Backend]
+) -> None:
+    first, second = nodes
+    await balancer.serve(first, second)
+    async with balancer.websocket() as (one, name_of_one), balancer.websocket() as (two, name_of_two):
+        assert {name_of_one, name_of_two} == {"n1", "n2"}
+        await balancer.serve(second)
+        await balancer.serve(first, second)
+        assert await echoes(one)
+        assert await echoes(two)
+
+
+async def test_no_new_websocket_fails_while_haproxy_reloads(balancer: Balancer, nodes: tuple[Backend, Backend]) -> None:
+    first, second = nodes
+    await balancer.serve(first)
+    served = 0
+    done = asyncio.Event()
+
+    async def connect_again_and_again() -> None:
+        nonlocal served
+        while not done.is_set():
+            async with balancer.websocket() as (websocket, _):
+                assert await echoes(websocket)
+            served += 1
+
+    clients = [asyncio.create_task(connect_again_and_again()) for _ in range(4)]
+    await balancer.serve(first, second)
+    await balancer.serve(second)
+    done.set()
+    await asyncio.gather(*clients)
+    assert served > 20
+
+
+async def test_a_node_that_is_not_ready_is_listed_and_left_alone_until_it_is(balancer: Balancer) -> None:
+    async with Backend("n1") as first, Backend("n2", health=404) as second:
+        await balancer.serve(first)
+        balancer.announce([first.member(), second.member(ready=False)])
+        await balancer.loaded()
+        master = Master(balancer.process.table.master_socket)
+        await eventually(lambda: _checked(master, "n2"))
+        assert {(await balancer.get())[1] for _ in range(10)} == {"n1"}
+        assert not second.requests
+        reloads = (await master.processes()).reloads
+        second.health = 200
+        balancer.announce([first.member(), second.member()])
+        await eventually(lambda: balancer.answers("n2"))
+        assert (await master.processes()).reloads == reloads
+
+
+async def _checked(master: Master, name: str) -> bool:
+    """Has HAProxy finished a health check of this server since it was loaded?"""
+    for line in (await master.server_states()).splitlines():
+        fields = line.split()
+        if len(fields) == 25 and fields[3] == name:
+            return fields[10] != "1"
+    return False
+
+
+async def test_a_node_that_drains_gets_no_new_clients_and_keeps_those_it_has(
+    balancer: Balancer, nodes: tuple[Backend, Backend]
+) -> None:
+    first, second = nodes
+    await balancer.serve(first, second)
+    async with contextlib.AsyncExitStack() as stack:
+        opened = [await stack.enter_async_context(balancer.websocket()) for _ in range(4)]
+        first.health = 404
+        await eventually(lambda: _only(balancer, "n2"))
+        assert all([await echoes(websocket) for websocket, _ in opened])
+
+
+async def _only(balancer: Balancer, name: str) -> bool:
+    return {(await balancer.get())[1] for _ in range(6)} == {name}
+
+
+async def test_a_node_that_dies_costs_no_request(balancer: Balancer, nodes: tuple[Backend, Backend]) -> None:
+    first, second = nodes
+    await balancer.serve(first, second)
+    await first.__aexit__()
+    assert [await balancer.get() for _ in range(20)] == [(200, "n2")] * 20
+
+
+async def test_a_publish_that_a_node_has_read_is_never_given_to_another_one(
+    balancer: Balancer, nodes: tuple[Backend, Backend]
+) -> None:
+    await balancer.serve(*nodes)
+    for node in nodes:
+        node.requests.clear()
+        node.crash_on = {"POST"}
+    # From a new connection: on one that was used before HAProxy closes it without a reply, as HTTP lets it.
+    async with aiohttp.ClientSession() as http, http.post(balancer.url + "/api/publish", json={}) as response:
+        assert response.status == 502
+    assert sum(len(node.requests) for node in nodes) == 1
+    nodes[0].crash_on = {"GET"}
+    assert [await balancer.get() for _ in range(4)] == [(200, "n2")] * 4  # what only reads is tried elsewhere
+
+
+REFUSED = [
+    *(f"/{face}" for face in ("cluster", "admin", "dashboard", "metrics")),
+    "/cluster/mesh",
+    "/cluster?x=1",
+    "/cluster;x",
+    "/admin/v1/nodes",
+    "//cluster/mesh",
+    "///cluster",
+    "//host/cluster",
+    "/%63luster/mesh",
+    "/%63%6C%75%73%74%65%72",
+    "/%2fcluster",
+    "/%2Fcluster",
+    "/.%2fcluster",
+    "/%2e/cluster",
+    "/./cluster",
+    "/x/../cluster",
+    "/x/%2e%2e/cluster",
+    "/x/..;/cluster",
+    "/x%2f..%2fcluster",
+    "/CLUSTER",
+    "/%5ccluster",
+    "/x%5c..%5ccluster",
+    "/%00cluster",
+    "/%0acluster",
+    "http://x/cluster",
+    "http://x//cluster",
+    "http://x/%63luster",
+    "*",
+    # What HAProxy's own parser refuses.
+    "cluster",
+    "http:/cluster",
+    "http:cluster",
+    "http://x%2fcluster",
+    "http://u:p@x/cluster",
+    "ws://x/cluster",
+    "?/cluster",
+    "/cluster#x",
+    "/\\cluster",
+]
+
+
+async def test_the_faces_for_nodes_and_operators_are_out_of_reach_however_they_are_spelt(
+    balancer: Balancer, nodes: tuple[Backend, Backend]
+) -> None:
+    await balancer.serve(*nodes)
+    for node in nodes:
+        node.requests.clear()
+    for target in REFUSED:
+        status, _ = await raw(balancer.port, target.encode())
+        assert status in {400, 404}, target
+    assert not [request.raw_path for node in nodes for request in node.requests]
+    status, reply = await raw(balancer.port, b"/cluster")
+    assert (status, b'"code":"not_found"' in reply) == (404, True)
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/connection/websocket", "/api/publish", "/apps/1/channels/a%2Fb", "/x?to=/cluster"]
+)
+async def test_everything_else_reaches_a_node_as_it_was_sent(balancer: Balancer, path: str) -> None:
+    async with Backend("n1") as node:
+        await balancer.serve(node)
+        status, _ = await raw(balancer.port, path.encode())
+        assert (status, node.requests[-1].raw_path) == (200, path)
+
+
+async def test_an_upgrade_of_the_node_face_is_refused(balancer: Balancer) -> None:
+    async with Backend("n1") as node:
+        await balancer.serve(node)
+        with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+            await balancer.http.ws_connect(f"{balancer.url}/cluster/mesh")
+        assert caught.value.status == 404
+
+
+async def test_a_client_cannot_choose_the_address_it_is_known_by(balancer: Balancer) -> None:
+    async with Backend("n1") as node:
+        await balancer.serve(node)
+        forged = [
+            ("X-Forwarded-For", "6.6.6.6"),
+            ("x-forwarded-for", "7.7.7.7, 8.8.8.8"),
+            ("X_Forwarded_For", "6.6.6.6"),
+            ("X-Forwarded-Host", "evil"),
+            ("X-Forwarded-Proto", "https"),
+            ("X-Real-IP", "6.6.6.6"),
+            ("Forwarded", "for=6.6.6.6"),
+        ]
+        async with balancer.http.get(balancer.url, headers=forged) as response:
+            received = (await response.json())["headers"]
+        told = [(name.lower(), value) for name, value in received if "for" in name.lower() or "real" in name.lower()]
+        assert sorted(told) == [("x-forwarded-for", "127.0.0.1"), ("x-forwarded-proto", "http")]
+
+
+async def test_a_client_that_returns_its_cookie_returns_to_its_node(
+    balancer: Balancer, nodes: tuple[Backend, Backend]
+) -> None:
+    await balancer.serve(*nodes)
+    async with balancer.http.get(balancer.url) as response:
+        cookie = response.cookies[COOKIE]
+        assert (cookie["httponly"], cookie["samesite"], cookie["path"], cookie["secure"]) == (True, "Lax", "/", "")
+        assert cookie.value == (await response.json())["node"]
+    for name in ("n1", "n2"):
+        headers = {"Cookie": f"{COOKIE}={name}"}
+        for _ in range(5):
+            async with balancer.http.get(balancer.url, headers=headers) as response:
+                assert COOKIE not in response.cookies
+                assert (await response.json())["node"] == name
+        async with balancer.http.ws_connect(f"{balancer.url}/x", headers=headers) as websocket:
+            assert (await websocket.receive()).data == name
+
+
+@pytest.mark.parametrize("value", ["n9", "", "n1 n2", "%0a", "a" * 2000])
+async def test_a_cookie_that_names_no_node_is_replaced(balancer: Balancer, value: str) -> None:
+    async with Backend("n1") as node:
+        await balancer.serve(node)
+        async with balancer.http.get(balancer.url, headers={"Cookie": f"{COOKIE}={value}"}) as response:
+            assert (response.status, response.cookies[COOKIE].value) == (200, "n1")
+
+
+async def test_tls_with_a_certificate_beside_plain_http(tmp_path: Path) -> None:
+    certificate = self_signed(tmp_path / "site.pem")
+    port = free_port()
+    table = HAProxyTable(tls_bind=f"127.0.0.1:{port}", certificate=str(certificate))
+    context = ssl.create_default_context(cafile=certificate)
+    async with Balancer(table) as balancer, Backend("n1") as node:
+        await balancer.serve(node)
+        async with balancer.http.get(f"https://127.0.0.1:{port}/", ssl=context) as response:
+            assert response.cookies[COOKIE]["secure"] is True
+            assert ["X-Forwarded-Proto", "https"] in (await response.json())["headers"]
+        async with balancer.http.ws_connect(f"wss://127.0.0.1:{port}/connection/websocket", ssl=context) as websocket:
+            assert (await websocket.receive()).data == "n1"
+            assert await echoes(websocket)
+        async with balancer.http.get(balancer.url, allow_redirects=False) as response:
+            assert response.status == 200
+        assert (await raw(balancer.port, b"/cluster"))[0] == 404
+        async with balancer.http.get(f"https://127.0.0.1:{port}//cluster", ssl=context) as response:
+            assert response.status == 404
