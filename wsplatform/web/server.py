@@ -54,6 +54,7 @@ def make_app(name: str, blueprints: Sequence[Blueprint], max_request_bytes: int)
     app.config.REQUEST_MAX_SIZE = max_request_bytes
     app.config.ACCESS_LOG = False
     app.config.AUTO_EXTEND = False
+    app.config.TOUCHUP = False  # it rewrites Sanic's classes at each start, and fails at the second in a process
     app.config.GRACEFUL_SHUTDOWN_TIMEOUT = 1.0
     for blueprint in blueprints:
         app.blueprint(blueprint)
