@@ -1,0 +1,129 @@
+"""Questions to all nodes, answered within a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
+from typing import Final, Protocol
+
+from loguru import logger
+
+from wsplatform.errors import PlatformError
+from wsplatform.node.relay import Questions
+from wsplatform.wire.cluster import Request, Response, encode
+
+UNKNOWN_METHOD: Final = "unknown_method"
+INTERNAL: Final = "internal"
+NOT_SENT: Final = "not_sent"
+"""There is an answer, but it is too large, or too much is waiting for the one who asked."""
+
+Handler = Callable[[bytes], bytes]
+LateHandler = Callable[[bytes, Callable[[bytes], None]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """By node id: what came, and the codes of errors. missing: peers of the view that gave neither in time."""
+
+    replies: dict[str, bytes]
+    errors: dict[str, str]
+    missing: tuple[str, ...]
+
+
+class Carrier(Protocol):
+    """What a survey needs of node/relay.py."""
+
+    @property
+    def peers(self) -> tuple[str, ...]: ...
+    def send(self, peer_id: str, envelope: bytes) -> bool: ...
+    def serve(self, questions: Questions) -> None: ...
+
+
+@dataclass(slots=True)
+class _Open:
+    """A question under way."""
+
+    pending: set[str]
+    done: asyncio.Future[None]
+    replies: dict[str, bytes] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
+
+    def settle(self, peer_id: str) -> None:
+        self.pending.discard(peer_id)
+        if not self.pending and not self.done.done():
+            self.done.set_result(None)
+
+
+class Survey:
+    """Asks the peers, this node not among them, and answers for this node."""
+
+    def __init__(self, carrier: Carrier) -> None:
+        self._carrier = carrier
+        self._handlers: dict[str, Handler] = {}
+        self._late_handlers: dict[str, LateHandler] = {}
+        self._open: dict[int, _Open] = {}
+        self._ids = count(1)
+        carrier.serve(self)
+
+    def serve(self, method: str, handler: Handler) -> None:
+        """`handler(params) -> payload`, synchronous. A PlatformError that it raises is answered with its code."""
+        self._handlers[method] = handler
+
+    def serve_late(self, method: str, handler: LateHandler) -> None:
+        """`handler(params, reply)`, which calls `reply(payload)` once, at once or later. It must not raise."""
+        self._late_handlers[method] = handler
+
+    async def ask(self, method: str, params: bytes, timeout: float) -> Answers:
+        """The answers of all peers of the view; waits `timeout` seconds at most, and only for those that are up."""
+        asked = self._carrier.peers
+        number = next(self._ids)
+        question = _Open(set(), asyncio.get_running_loop().create_future())
+        self._open[number] = question
+        try:
+            envelope = encode(Request(number, method, params))
+            question.pending.update(peer_id for peer_id in asked if self._carrier.send(peer_id, envelope))
+            if question.pending:
+                await asyncio.wait((question.done,), timeout=timeout)
+        finally:
+            del self._open[number]
+        missing = tuple(peer for peer in asked if peer not in question.replies and peer not in question.errors)
+        return Answers(question.replies, question.errors, missing)
+
+    # node/relay.py: Questions
+
+    def asked(self, peer_id: str, request: Request) -> None:
+        if not self._carrier.send(peer_id, encode(self._answer(request))):
+            self._carrier.send(peer_id, encode(Response(request.id, NOT_SENT, b"")))
+
+    def answered(self, peer_id: str, response: Response) -> None:
+        question = self._open.get(response.id)
+        if question is None or peer_id not in question.pending:
+            return
+        if response.error is None:
+            question.replies[peer_id] = response.payload
+        else:
+            question.errors[peer_id] = response.error
+        question.settle(peer_id)
+
+    def gone(self, peer_id: str) -> None:
+        for question in self._open.values():
+            if peer_id in question.pending:
+                question.settle(peer_id)
+
+    def _reply(self, peer_id: str, number: int, payload: bytes) -> None:
+        self._carrier.send(peer_id, encode(Response(number, None, payload)))
+
+    def _answer(self, request: Request) -> Response:
+        handler = self._handlers.get(request.method)
+        if handler is None:
+            return Response(request.id, UNKNOWN_METHOD, b"")
+        try:
+            return Response(request.id, None, handler(request.params))
+        except PlatformError as error:
+            return Response(request.id, error.code, b"")
+        except Exception as error:  # noqa: BLE001 - logged, and answered
+            logger.opt(exception=error).error("the answer to {!r} failed", request.method)
+            return Response(request.id, INTERNAL, b"")
