@@ -95,8 +95,11 @@ class Survey:
     # node/relay.py: Questions
 
     def asked(self, peer_id: str, request: Request) -> None:
-        if not self._carrier.send(peer_id, encode(self._answer(request))):
-            self._carrier.send(peer_id, encode(Response(request.id, NOT_SENT, b"")))
+        late = self._late_handlers.get(request.method)
+        if late is not None:
+            late(request.params, partial(self._reply, peer_id, request.id))
+        else:
+            self._send(peer_id, self._answer(request))
 
     def answered(self, peer_id: str, response: Response) -> None:
         question = self._open.get(response.id)
@@ -114,7 +117,11 @@ class Survey:
                 question.settle(peer_id)
 
     def _reply(self, peer_id: str, number: int, payload: bytes) -> None:
-        self._carrier.send(peer_id, encode(Response(number, None, payload)))
+        self._send(peer_id, Response(number, None, payload))
+
+    def _send(self, peer_id: str, response: Response) -> None:
+        if not self._carrier.send(peer_id, encode(response)):
+            self._carrier.send(peer_id, encode(Response(response.id, NOT_SENT, b"")))
 
     def _answer(self, request: Request) -> Response:
         handler = self._handlers.get(request.method)

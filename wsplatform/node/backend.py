@@ -1,0 +1,137 @@
+"""What backends may have done, each within the limits of its key."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from wsplatform.core.channels import Pattern
+from wsplatform.errors import INTERNAL, LIMIT_EXCEEDED, PERMISSION_DENIED, CommandError
+from wsplatform.model import RESERVED_PREFIX, ApiKey, ChannelRule, Publication
+from wsplatform.node.directory import Directory
+from wsplatform.node.policy import Policy
+from wsplatform.node.publisher import Publisher
+from wsplatform.wire import server_api as api
+
+BATCH_SECONDS = 30.0
+"""A batch that takes longer is ended: what is left of it is answered with a temporary error."""
+
+TURN = 256
+"""Channels of a broadcast that are published to before other work gets its turn."""
+
+
+class Backend:
+    """Carries out the commands of the server API. `max_bytes`: of one publication, its tags included."""
+
+    def __init__(self, policy: Policy, publisher: Publisher, directory: Directory, max_bytes: int) -> None:
+        self._policy = policy
+        self._publisher = publisher
+        self._directory = directory
+        self._max_bytes = max_bytes
+        self._reach: dict[tuple[str, ...], tuple[Pattern, ...]] = {}
+
+    async def run(self, key: ApiKey, request: api.Command) -> api.Reply:
+        try:
+            return await self._run(key, request)
+        except CommandError as error:
+            return api.failure(error)
+
+    async def run_batch(self, key: ApiKey, batch: api.Batch) -> list[tuple[str, api.Reply]]:
+        """The method and reply of each command, carried out one after the other."""
+        now = asyncio.get_running_loop().time
+        deadline = now() + BATCH_SECONDS
+        replies: list[tuple[str, api.Reply]] = []
+        for command in batch.commands:
+            if now() > deadline:
+                late = CommandError(INTERNAL, f"Not carried out: the batch took more than {BATCH_SECONDS:.0f} s.")
+                replies.append(("", api.failure(late)))
+                continue
+            try:
+                method, request = api.decode_command(command)
+            except CommandError as error:
+                replies.append(("", api.failure(error)))
+                continue
+            replies.append((method, await self.run(key, request)))
+            if not len(replies) % TURN:
+                await asyncio.sleep(0)
+        return replies
+
+    async def _run(self, key: ApiKey, request: api.Command) -> api.Reply:
+        match request:
+            case api.Publish():
+                self._publish(key, request.channel, self._publication(request))
+            case api.Broadcast():
+                return api.Reply(result=api.BroadcastResult(await self._broadcast(key, request)))
+            case api.Channels():
+                reach = self._reach_of(key)
+                counts = await self._directory.channels(request.pattern or "")
+                named = {name: api.ChannelInfo(count) for name, count in counts.items() if _within(reach, name)}
+                return api.Reply(result=api.ChannelsResult(named))
+            case api.Info():
+                return api.Reply(result=api.InfoResult(await self._directory.info()))
+            case api.Disconnect():
+                if key.channels:
+                    raise CommandError(PERMISSION_DENIED, f"{_limited(key)} A disconnect ends all of them.")
+                await self._directory.disconnect(request)
+            case api.Unsubscribe():
+                self._admit(key, request.channel)
+                await self._directory.unsubscribe(request)
+            case api.Subscribe():
+                self._admit(key, request.channel)
+                await self._directory.subscribe(request)
+        return api.DONE
+
+    def _publication(self, request: api.Publish | api.Broadcast) -> tuple[Publication, int]:
+        publication = request.publication()
+        tags = publication.tags or {}
+        size = len(memoryview(publication.data)) + sum(len(name) + len(value) for name, value in tags.items())
+        if size > self._max_bytes:
+            raise CommandError(LIMIT_EXCEEDED, f"data: {size} bytes, at most {self._max_bytes} are accepted")
+        return publication, size
+
+    def _publish(self, key: ApiKey, channel: str, sized: tuple[Publication, int]) -> None:
+        publication, size = sized
+        rule = self._admit(key, channel)
+        if 0 < rule.max_bytes < size:
+            raise CommandError(LIMIT_EXCEEDED, f"data: {size} bytes, the channel's rule accepts {rule.max_bytes}")
+        self._publisher.publish(channel, publication)
+
+    async def _broadcast(self, key: ApiKey, request: api.Broadcast) -> Sequence[api.Reply]:
+        sized = self._publication(request)
+        responses: list[api.Reply] = []
+        for channel in request.channels:
+            try:
+                self._publish(key, channel, sized)
+                responses.append(api.DONE)
+            except CommandError as error:
+                responses.append(api.failure(error))
+            if not len(responses) % TURN:
+                await asyncio.sleep(0)
+        return responses
+
+    def _admit(self, key: ApiKey, channel: str) -> ChannelRule:
+        """The channel's rule. Raises CommandError when the key may not use the channel, or no rule admits it."""
+        if channel.startswith(RESERVED_PREFIX):
+            raise CommandError(PERMISSION_DENIED, f"Channels that begin with {RESERVED_PREFIX} are the platform's own.")
+        if not _within(self._reach_of(key), channel):
+            raise CommandError(PERMISSION_DENIED, _limited(key))
+        return self._policy.rule(channel)
+
+    def _reach_of(self, key: ApiKey) -> tuple[Pattern, ...]:
+        """The key's patterns, ready to match; none: it reaches every channel."""
+        if not key.channels:
+            return ()
+        reach = self._reach.get(key.channels)
+        if reach is None:
+            if len(self._reach) >= 1024:
+                self._reach.clear()  # keys that are gone; there are never so many at a time that matter
+            reach = self._reach[key.channels] = tuple(map(Pattern, key.channels))
+        return reach
+
+
+def _within(reach: Sequence[Pattern], channel: str) -> bool:
+    return not reach or any(pattern.matches(channel) for pattern in reach)
+
+
+def _limited(key: ApiKey) -> str:
+    return f"This API key is limited to the channels {', '.join(key.channels)}."

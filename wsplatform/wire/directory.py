@@ -1,0 +1,100 @@
+"""What nodes ask each other on behalf of the server API (msgpack): a question to each node, an answer from each."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from wsplatform.errors import PlatformError
+from wsplatform.wire.server_api import NodeInfo
+
+
+class ListChannels(msgspec.Struct, frozen=True, array_like=True, tag=1):
+    """`pattern`: see core/glob.py; empty: all channels."""
+
+    pattern: str
+
+
+class DescribeNode(msgspec.Struct, frozen=True, array_like=True, tag=2):
+    pass
+
+
+class EndSessions(msgspec.Struct, frozen=True, array_like=True, tag=3):
+    """Of a user; with `client`, the one of this id; without those of the ids in `keep`."""
+
+    user: str
+    client: str
+    keep: frozenset[str]
+    code: int
+    reason: str
+
+
+class EndSubscriptions(msgspec.Struct, frozen=True, array_like=True, tag=4):
+    user: str
+    client: str
+    channel: str
+
+
+class Subscribe(msgspec.Struct, frozen=True, array_like=True, tag=5):
+    user: str
+    client: str
+    channel: str
+
+
+Question = ListChannels | DescribeNode | EndSessions | EndSubscriptions | Subscribe
+
+
+class Done(msgspec.Struct, frozen=True, array_like=True, tag=1):
+    pass
+
+
+class ChannelList(msgspec.Struct, frozen=True, array_like=True, tag=2):
+    """Subscribers by channel."""
+
+    counts: dict[str, int]
+
+
+class Description(msgspec.Struct, frozen=True, array_like=True, tag=3):
+    node: NodeInfo
+
+
+class Failed(msgspec.Struct, frozen=True, array_like=True, tag=4):
+    """`number` of a CommandError."""
+
+    number: int
+    message: str
+
+
+Answer = Done | ChannelList | Description | Failed
+
+_UNDECODABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
+_encoder = msgspec.msgpack.Encoder()
+_questions: msgspec.msgpack.Decoder[Question] = msgspec.msgpack.Decoder(Question)
+_answers: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
+
+encode = _encoder.encode
+"""Question or Answer -> bytes."""
+
+
+class DirectoryError(PlatformError):
+    """Bytes that are no question or answer of this release."""
+
+    def __init__(self) -> None:
+        super().__init__("malformed_question", "A peer asked or answered what is not known here: run one release.")
+
+
+def decode_question(data: bytes) -> Question:
+    """Raises DirectoryError."""
+    try:
+        return _questions.decode(data)
+    except _UNDECODABLE as error:
+        raise DirectoryError from error
+
+
+def decode_answer(data: bytes) -> Answer:
+    """Raises DirectoryError."""
+    try:
+        return _answers.decode(data)
+    except _UNDECODABLE as error:
+        raise DirectoryError from error
