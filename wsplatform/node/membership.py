@@ -42,10 +42,10 @@ from wsplatform.core.node_events import (
 )
 from wsplatform.core.node_life import Life, Timing, step
 from wsplatform.core.throttle import Throttle
-from wsplatform.errors import PlatformError
+from wsplatform.errors import PlatformError, RequestError
 from wsplatform.model import ClusterConfig, Heartbeat, Member, NodeStatus, View
 from wsplatform.net.tasks import Tasks
-from wsplatform.node.registry_client import RegistryClient
+from wsplatform.node.registry_client import RegistryService
 
 LOG_SECONDS: Final = 30.0
 """The same failure is logged once in this time."""
@@ -81,7 +81,7 @@ class Membership:
 
     def __init__(
         self,
-        client: RegistryClient,
+        client: RegistryService,
         local: LocalNode,
         events: MembershipEvents,
         tasks: Tasks,
@@ -155,7 +155,7 @@ class Membership:
                 await drain()
         finally:
             self._tell(Drained())
-        await self._stopped.wait()
+            await self._stopped.wait()
 
     def _tell(self, event: Event) -> None:
         before = self._life
@@ -257,7 +257,7 @@ class Membership:
                 Heartbeat(instance=self._own.instance, view=view, config=config, status=status)
             )
         except PlatformError as error:
-            if error.code == "not_registered":
+            if _says(error, "not_registered"):
                 logger.info("The registry does not know this node any more, which registers again")
                 return NotRegistered()
             return self._failed(error, HeartbeatFailed)
@@ -282,7 +282,7 @@ class Membership:
 
     def _failed(self, error: PlatformError, kind: type[RegistrationFailed] | type[HeartbeatFailed]) -> Event:
         self.last_error = error
-        if error.code == "superseded":
+        if _says(error, "superseded"):
             return Superseded()
         held_back = self._throttle.allow(error.code, _now())
         if held_back is not None:
@@ -310,6 +310,11 @@ class Membership:
     def _own(self) -> Member:
         assert self._member is not None, "set in state Initializing, which comes before every call"
         return self._member
+
+
+def _says(error: PlatformError, code: str) -> bool:
+    """Whether the registry has said this. A HandshakeError holds what anybody on the way may have said."""
+    return isinstance(error, RequestError) and error.code == code
 
 
 def _now() -> float:

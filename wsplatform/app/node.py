@@ -1,0 +1,191 @@
+"""The node of a process: composed here, each part given the two or three others that it uses."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from sanic import Blueprint
+
+from wsplatform import __version__
+from wsplatform.app.parts import Process
+from wsplatform.errors import PlatformError
+from wsplatform.model import ClusterConfig, Member, NodeStatus, Publication, View
+from wsplatform.net.upgrade import Acceptor
+from wsplatform.node.backend import Backend
+from wsplatform.node.directory import Directory
+from wsplatform.node.eviction import Eviction
+from wsplatform.node.fanout import Fanout
+from wsplatform.node.local_directory import LocalDirectory, LocalNode
+from wsplatform.node.membership import Membership
+from wsplatform.node.policy import Policy
+from wsplatform.node.publisher import Publisher
+from wsplatform.node.registry_client import HttpRegistryClient, RegistryService
+from wsplatform.node.relay import Relay
+from wsplatform.node.session import SessionServices
+from wsplatform.node.sessions import Sessions
+from wsplatform.node.subscriptions import Subscriptions
+from wsplatform.node.survey import Survey
+from wsplatform.plugins.entry_points import TRANSPORTS, load_one
+from wsplatform.transports.base import Inbound, Peer, Transport, TransportContext
+from wsplatform.web.client_face import PATH, CentrifugeAcceptor, token_verifier
+from wsplatform.web.examples import examples_blueprint
+from wsplatform.web.server_api import server_api_blueprint
+
+
+class NodePart:
+    """`registry`: the one in this process; None: it is asked over HTTP. `stop` is set when the node must end by itself.
+
+    Raises SettingsError and StartError for settings that cannot be used.
+    """
+
+    def __init__(self, process: Process, registry: RegistryService | None, stop: asyncio.Event) -> None:
+        settings = process.settings
+        loop = asyncio.get_running_loop()
+        self.broken = False
+        self._process = process
+        self._stop = stop
+        self._began = loop.time()
+        self._transport = _transport(process)
+        self._policy = Policy()
+        self._sessions = Sessions()
+        self._relay = Relay(
+            self._transport,
+            self._deliver,
+            process.sweep,
+            settings.cluster.interest_seconds,
+        )
+        self._subscriptions = Subscriptions(self._relay)
+        self._fanout = Fanout(self._subscriptions.groups, loop.call_soon)
+        self._publisher = Publisher(self._fanout, self._relay)
+        self._eviction = Eviction(self._policy, self._sessions, loop.call_soon)
+        self._http = HttpRegistryClient(
+            settings.registry.url, process.identity("node"), settings.registry.timeout_seconds
+        )
+        self._membership = Membership(registry or self._http, self, self, process.tasks)
+        self._clients = self._client_face()
+        self._settling = _Settling(self._relay, self._membership)
+
+    async def start(self) -> None:
+        """Join the mesh and the cluster; returns before the registry has answered."""
+        own = Peer(self._process.instance, self._process.addresses.cluster_url)
+        await self._relay.start(own)
+        self._process.sweep.add(self._settling)
+        await self._membership.start()
+
+    async def drain(self) -> None:
+        """Ask all clients to connect elsewhere, within node.drain_seconds, then leave the cluster."""
+        await self._membership.drain_and_leave(self._let_clients_go)
+
+    async def close(self) -> None:
+        """Close what `start` opened. Idempotent."""
+        self._process.sweep.discard(self._settling)
+        await self._relay.stop()
+        await self._http.close()
+
+    # For the listeners
+
+    def client_acceptors(self) -> Mapping[str, Acceptor]:
+        return {PATH: self._clients}
+
+    def mesh_acceptors(self) -> Mapping[str, Acceptor]:
+        return self._transport.acceptors() if isinstance(self._transport, Inbound) else {}
+
+    def blueprints(self) -> Sequence[Blueprint]:
+        api = server_api_blueprint(self._backend(), self._policy, self._process.settings.api.max_request_bytes)
+        return [api, examples_blueprint()] if self._process.settings.node.examples else [api]
+
+    @property
+    def draining(self) -> bool:
+        return self._membership.draining
+
+    def reasons(self) -> tuple[str, ...]:
+        return self._membership.reasons()
+
+    # node/membership.py: LocalNode and MembershipEvents
+
+    def member(self) -> Member:
+        instance, addresses = self._process.instance, self._process.addresses
+        return Member(
+            node_id=instance.node_id,
+            incarnation=instance.incarnation,
+            cluster_url=addresses.cluster_url,
+            client_url=addresses.client_url,
+        )
+
+    def status(self) -> NodeStatus:
+        return NodeStatus(
+            state="",
+            ready=False,
+            draining=False,
+            uptime=self._uptime(),
+            sessions=len(self._sessions),
+            users=self._sessions.users,
+            channels=len(self._subscriptions),
+            subscriptions=self._subscriptions.seats,
+            publications=self._publisher.publications,
+            deliveries=self._fanout.deliveries,
+            dropped=self._relay.dropped,
+        )
+
+    def config_changed(self, config: ClusterConfig) -> None:
+        self._policy.update(config)
+
+    def view_changed(self, view: View) -> None:
+        self._relay.set_peers(frozenset(Peer(member.instance, member.cluster_url) for member in view.members))
+
+    def failed(self, error: PlatformError) -> None:
+        self.broken = True
+        self._stop.set()
+
+    def _deliver(self, channel: str, publication: Publication) -> None:
+        """The relay is made before the fan-out, which needs the subscriptions, which need the relay."""
+        self._fanout.deliver(channel, publication)
+
+    def _uptime(self) -> float:
+        return asyncio.get_running_loop().time() - self._began
+
+    async def _let_clients_go(self) -> None:
+        self._fanout.flush()
+        await self._clients.drain(self._process.settings.node.drain_seconds)
+
+    def _client_face(self) -> CentrifugeAcceptor:
+        settings = self._process.settings
+        services = SessionServices(
+            policy=self._policy,
+            subscriptions=self._subscriptions,
+            publisher=self._publisher,
+            tokens=token_verifier(settings.client),
+            max_channels=settings.client.max_channels,
+        )
+        return CentrifugeAcceptor(
+            settings.client, settings.proxy.trusted, services, self._sessions, version=__version__
+        )
+
+    def _backend(self) -> Backend:
+        settings = self._process.settings
+        node = LocalNode(self._process.instance, self._uptime)
+        local = LocalDirectory(node, self._sessions, self._subscriptions)
+        directory = Directory(local, Survey(self._relay), settings.api.survey_seconds)
+        return Backend(self._policy, self._publisher, directory, settings.api.max_publication_bytes)
+
+
+class _Settling:
+    """Tells the membership when the mesh has settled. A member of the sweep, every time, until the node is ready."""
+
+    deadline = 0.0
+
+    def __init__(self, relay: Relay, membership: Membership) -> None:
+        self._relay = relay
+        self._membership = membership
+
+    def expired(self, now: float) -> None:
+        if self._relay.settled and not self._membership.ready:
+            self._membership.peers_settled()
+
+
+def _transport(process: Process) -> Transport:
+    settings = process.settings.cluster
+    factory = load_one(TRANSPORTS, settings.transport)
+    transport: Transport = factory(TransportContext(settings, process.tasks, process.sweep))
+    return transport

@@ -1,0 +1,25 @@
+"""What the parts of one process have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wsplatform.app.addresses import Addresses
+from wsplatform.core.handshake import Identity, Role
+from wsplatform.model import Instance
+from wsplatform.net.sweep import Sweep
+from wsplatform.net.tasks import Tasks
+from wsplatform.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    settings: Settings
+    instance: Instance
+    addresses: Addresses
+    tasks: Tasks
+    sweep: Sweep
+
+    def identity(self, role: Role) -> Identity:
+        cluster = self.settings.cluster
+        return Identity(cluster.name, role, self.instance, cluster.secrets)

@@ -1,0 +1,126 @@
+"""One process: its addresses, its registry, its node, its listeners."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Literal
+
+from loguru import logger
+from sanic import Blueprint
+
+from wsplatform.app.addresses import new_instance, open_addresses
+from wsplatform.app.node import NodePart
+from wsplatform.app.parts import Process
+from wsplatform.app.registry import RegistryPart
+from wsplatform.net.sweep import Sweep
+from wsplatform.net.tasks import Tasks
+from wsplatform.net.upgrade import Acceptor
+from wsplatform.node.health import Health
+from wsplatform.settings import Settings
+from wsplatform.settings_load import check_production
+from wsplatform.web.health import health_blueprint
+from wsplatform.web.server import WebServer, make_app
+from wsplatform.web.upgrade import HeadLimits, protocol_factory
+
+Role = Literal["all", "node", "registry"]
+SWEEP_SECONDS = 0.25
+"""How late a deadline may be noticed; the shortest that matters is cluster.ping_seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessInfo:
+    """Where a started process can be reached. `node_id` is empty for a registry without a node."""
+
+    role: Role
+    node_id: str
+    url: str
+    registry_url: str
+
+
+async def serve(
+    settings: Settings, *, role: Role, stop: asyncio.Event, ready: Callable[[ProcessInfo], None] | None = None
+) -> int:
+    """Run until `stop` is set, then drain and leave; `ready` is called once the process listens.
+
+    Returns the exit status: 0, or 1 when the node had to end by itself. Raises SettingsError and StartError.
+    """
+    check_production(settings, node=role != "registry", registry=role != "node")
+    async with AsyncExitStack() as stack:
+        process = await _open_process(stack, settings)
+        registry = await _open_registry(stack, process, role)
+        node = NodePart(process, registry.service if registry else None, stop) if role != "registry" else None
+        await _listen(stack, process, registry, node)
+        if node is not None:
+            stack.push_async_callback(node.close)
+            await node.start()
+        if ready is not None:
+            ready(_info(process, role))
+        logger.info("Listening on {}", process.addresses.client_url)
+        await stop.wait()
+        if registry is not None:
+            registry.draining = node is None
+        if node is not None:
+            await node.drain()
+    return 1 if node is not None and node.broken else 0
+
+
+async def _open_process(stack: AsyncExitStack, settings: Settings) -> Process:
+    addresses = open_addresses(settings)
+    stack.callback(addresses.close)
+    tasks, sweep = Tasks(), Sweep(SWEEP_SECONDS)
+    sweep.start(asyncio.get_running_loop())
+    stack.callback(sweep.stop)
+    stack.push_async_callback(tasks.close)
+    return Process(settings, new_instance(settings), addresses, tasks, sweep)
+
+
+async def _open_registry(stack: AsyncExitStack, process: Process, role: Role) -> RegistryPart | None:
+    if role == "node":
+        return None
+    registry = RegistryPart(process)
+    stack.push_async_callback(registry.close)
+    await registry.start()
+    return registry
+
+
+async def _listen(
+    stack: AsyncExitStack, process: Process, registry: RegistryPart | None, node: NodePart | None
+) -> None:
+    """The clients' listener, and the node face's where it has an address of its own."""
+    settings, addresses = process.settings, process.addresses
+    public, private = _blueprints(registry, node), registry.node_face() if registry is not None else []
+    routes: dict[str, Acceptor] = dict(node.client_acceptors()) if node is not None else {}
+    mesh = dict(node.mesh_acceptors()) if node is not None else {}
+    if addresses.node is None:
+        public, routes = [*public, *private], {**routes, **mesh}
+    head = HeadLimits(settings.client.head_bytes, settings.client.head_seconds)
+    name = f"wsplatform-{process.instance.incarnation}"
+    app = make_app(name, public, settings.api.max_request_bytes)
+    servers = [WebServer(app, addresses.client, protocol_factory(routes, process.sweep, head))]
+    if addresses.node is not None:
+        face = make_app(f"{name}-nodes", private, settings.api.max_request_bytes)
+        servers.append(WebServer(face, addresses.node, protocol_factory(mesh, process.sweep, head)))
+    for server in servers:
+        stack.push_async_callback(server.stop)
+        await server.start()
+
+
+def _blueprints(registry: RegistryPart | None, node: NodePart | None) -> list[Blueprint]:
+    """What is served on the clients' listener, health of the whole process among it."""
+    parts = [part for part in (registry, node) if part is not None]
+    checks = [part.reasons for part in parts]
+    health = Health(checks, lambda: any(part.draining for part in parts))
+    return [health_blueprint(health), *(blueprint for part in parts for blueprint in part.blueprints())]
+
+
+def _info(process: Process, role: Role) -> ProcessInfo:
+    url = process.addresses.client_url
+    return ProcessInfo(
+        role=role,
+        node_id="" if role == "registry" else process.instance.node_id,
+        url=url,
+        registry_url=process.settings.registry.url if role == "node" else url,
+    )
