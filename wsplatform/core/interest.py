@@ -116,6 +116,11 @@ class InterestTable:
         if seen < limit:
             self._scrubbing = 0
             self._rest = iter(())
+        return self.dirty
+
+    @property
+    def dirty(self) -> bool:
+        """There is something to scrub."""
         return bool(self._scrubbing or self._dirty)
 
     def __len__(self) -> int:
@@ -245,6 +250,10 @@ class OwnInterest:
         if peer_id in self._acknowledged and self._acknowledged[peer_id] < seq <= self.seq:
             self._acknowledged[peer_id] = seq
             self._floor = min(self._acknowledged.values())
+
+    def knows_list(self, peer_id: str) -> bool:
+        """A connected peer has acknowledged the list that it was told."""
+        return self._acknowledged.get(peer_id, -1) >= 0
 
     def behind(self, peer_id: str) -> bool:
         """A connected peer has not acknowledged everything that there was to tell."""

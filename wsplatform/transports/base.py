@@ -36,8 +36,7 @@ class TransportEvents(Protocol):
     """What a transport tells its owner. Calls are synchronous, on the event loop, and never raise.
 
     For one peer: up, any number of received, down; then perhaps up again. up and down may be told inside set_peers(),
-    down inside stop(), nothing inside send(). stop() tells down for every peer that is up; when it has returned, nothing
-    is told any more.
+    down inside stop(), nothing inside send(). stop() tells down for every peer that is up; after that nothing is told.
     """
 
     def up(self, peer: Peer) -> None:
