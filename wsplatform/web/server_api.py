@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from loguru import logger
 from sanic import Blueprint, HTTPResponse, Request
@@ -27,8 +28,8 @@ def server_api_blueprint(backend: Backend, policy: Policy, max_request_bytes: in
     """`max_request_bytes` holds below the app's own limit only."""
     endpoint = _Endpoint(backend, policy, max_request_bytes)
     blueprint = Blueprint("server_api", url_prefix="/api")
-    # stream: the key is looked at before the body is read.
-    blueprint.add_route(endpoint.call, "/<method:str>", methods=["POST"], name="call", stream=True)
+    # stream: the key is looked at before the body is read. Sanic marks such a handler, which a bound method refuses.
+    blueprint.add_route(partial(endpoint.call), "/<method:str>", methods=["POST"], name="call", stream=True)
     blueprint.add_route(endpoint.refuse_verb, "/<method:str>", methods=list(_OTHER_VERBS), name="refuse_verb")
     return blueprint
 
