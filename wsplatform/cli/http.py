@@ -80,6 +80,17 @@ def ask(server: Server, method: str, path: str, body: Any = None) -> Any:
     return asyncio.run(once())
 
 
+def ask_all(server: Server, path: str) -> list[dict[str, Any]]:
+    """All items of a list of the admin API."""
+    items: list[dict[str, Any]] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = ask(server, "GET", f"{path}?limit=1000&cursor={cursor}")
+        items += page["items"]
+        cursor = page["next"]
+    return items
+
+
 def unreachable(url: str, error: Exception) -> PlatformError:
     why = "it took too long" if isinstance(error, TimeoutError) else _reason(error)
     return PlatformError("unreachable", f"No answer from {url} ({why}). --server or WSP_SERVER says whom to ask.")

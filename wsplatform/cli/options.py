@@ -89,29 +89,45 @@ class Server:
     key: str
 
 
-def with_server(key_for: str) -> Callable[[Command], Command]:
-    """Adds --server and, unless `key_for` is empty, --key; the command gets `server: Server`."""
-    server = click.option(
+def with_registry(function: Command) -> Command:
+    """Adds --server and --key; the command gets `server: Server`, for the admin API."""
+    return _with_server(_with_key(function, "An admin key."), "Address of the registry.")
+
+
+def with_node(function: Command) -> Command:
+    """Adds --server and --key; the command gets `server: Server`, for the server API."""
+    return _with_server(_with_key(function, "An API key."), "Address of any node, or of the load balancer.")
+
+
+def with_client_face(function: Command) -> Command:
+    """Adds --server; the command gets `server: Server`, without a key."""
+    return _with_server(function, "Address of any node, or of the load balancer.")
+
+
+def _with_key(function: Command, what: str) -> Command:
+    return click.option("--key", envvar="WSP_KEY", default="", metavar="KEY", help=f"{what}  [env var: WSP_KEY]")(
+        function
+    )
+
+
+def _with_server(function: Command, what: str) -> Command:
+    @click.option(
         "--server",
+        "url",
         envvar="WSP_SERVER",
         show_envvar=True,
         default="http://127.0.0.1:8000",
         show_default=True,
         metavar="URL",
+        help=what,
     )
-    key = click.option("--key", envvar="WSP_KEY", default="", metavar="KEY", help=f"{key_for}  [env var: WSP_KEY]")
+    @functools.wraps(function)
+    def command(url: str, key: str = "", **options: Any) -> Any:
+        if not (key.isascii() and key.isprintable()):
+            raise click.UsageError("--key holds characters that no key has.")
+        return function(server=Server(server_url(url), key), **options)
 
-    def decorate(function: Command) -> Command:
-        @server
-        @functools.wraps(function)
-        def command(server: str, key: str = "", **options: Any) -> Any:
-            if not (key.isascii() and key.isprintable()):
-                raise click.UsageError("--key holds characters that no key has.")
-            return function(server=Server(server_url(server), key), **options)
-
-        return key(command) if key_for else command
-
-    return decorate
+    return command
 
 
 def server_url(text: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import click
 
 from wsplatform.cli import output
-from wsplatform.cli.options import Server, json_option, with_server
+from wsplatform.cli.options import Server, json_option, with_node
 from wsplatform.errors import PlatformError
 
 
@@ -16,7 +16,7 @@ from wsplatform.errors import PlatformError
 @click.argument("data")
 @click.option("--text", is_flag=True, help="DATA is plain text, sent as a JSON string.")
 @json_option
-@with_server("An API key.")
+@with_node
 def command(channel: str, data: str, text: bool, json_: bool, server: Server) -> None:
     """Publish DATA, which is JSON, to CHANNEL.
 

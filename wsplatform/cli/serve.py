@@ -45,8 +45,19 @@ def command(role: Role, host: str | None, port: str | None, json_: bool, source:
 
     settings = source.load(node__host=host, node__port=port)
     logs.set_up(settings.log, settings.node.id)
-    status = _run(settings, role, json_)
-    raise click.exceptions.Exit(status)
+    settings = _named(settings)
+    logs.name_node(settings.node.id)
+    raise click.exceptions.Exit(_run(settings, role, json_))
+
+
+def _named(settings: Settings) -> Settings:
+    """With the node's id, which every log line carries from the first one on."""
+    import msgspec
+
+    from wsplatform.app.addresses import new_instance
+
+    node = msgspec.structs.replace(settings.node, id=new_instance(settings).node_id)
+    return msgspec.structs.replace(settings, node=node)
 
 
 def _run(settings: Settings, role: Role, json_: bool) -> int:

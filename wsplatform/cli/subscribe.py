@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from wsplatform.cli import output
-from wsplatform.cli.options import Server, with_server
+from wsplatform.cli.options import Server, with_client_face
 
 if TYPE_CHECKING:
     import msgspec
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 )
 @click.option("--count", type=click.IntRange(min=1), help="End after so many publications.")
 @click.option("--json", "whole", is_flag=True, help="Print channel, data, info and tags as one object a line.")
-@with_server("")
+@with_client_face
 def command(channels: tuple[str, ...], token: str, count: int | None, whole: bool, server: Server) -> None:
     """Print what is published to each CHANNEL: the data of one publication a line.
 
