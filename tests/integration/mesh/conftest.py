@@ -1,0 +1,120 @@
+"""Nodes that are a relay and a survey on a transport, in one process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import msgspec
+import pytest
+
+from wsplatform.model import Publication
+from wsplatform.node.relay import Relay
+from wsplatform.node.survey import Survey
+from wsplatform.settings import ClusterTable
+from wsplatform.testing.transport_nodes import SETTINGS, Factory, TransportNode
+from wsplatform.transports import memory, websocket
+from wsplatform.transports.base import Peer, Transport, TransportContext
+
+
+class _RelayAsTransport:
+    """Puts a relay between a TransportNode and its transport: the node starts and stops both."""
+
+    def __init__(self, node: MeshNode, transport: Transport, context: TransportContext) -> None:
+        self.inner = transport
+        self.relay = Relay(transport, node.deliver, context.sweep, context.settings.interest_seconds)
+        self.survey = Survey(self.relay)
+
+    async def start(self, local: Peer, events: object) -> None:
+        await self.relay.start(local)
+
+    async def stop(self) -> None:
+        await self.relay.stop()
+
+    def set_peers(self, peers: frozenset[Peer]) -> None:
+        self.relay.set_peers(peers)
+
+    def send(self, peer_id: str, envelope: bytes) -> bool:
+        return self.inner.send(peer_id, envelope)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.inner, name)  # Inbound, if the transport has that ability
+
+
+@dataclass(eq=False)
+class MeshNode:
+    """`got`: what was delivered, in order, as (channel, JSON)."""
+
+    node: TransportNode = field(init=False)
+    got: list[tuple[str, bytes]] = field(default_factory=list)
+
+    def deliver(self, channel: str, publication: Publication) -> None:
+        self.got.append((channel, bytes(publication.data)))
+
+    @property
+    def id(self) -> str:
+        return self.node.id
+
+    @property
+    def relay(self) -> Relay:
+        return self.node.transport.relay  # type: ignore[attr-defined, no-any-return]
+
+    @property
+    def survey(self) -> Survey:
+        return self.node.transport.survey  # type: ignore[attr-defined, no-any-return]
+
+    def publish(self, channel: str, data: object) -> None:
+        self.relay.publish(channel, Publication(msgspec.Raw(msgspec.json.encode(data))))
+
+    def numbers(self, channel: str) -> list[int]:
+        return [msgspec.json.decode(data, type=int) for name, data in self.got if name == channel]
+
+    @property
+    def transport_node(self) -> TransportNode:
+        return self.node
+
+
+class Mesh:
+    """`cut` and `heal` break and mend the memory transport; the websocket one mends itself."""
+
+    def __init__(self, kind: str, settings: ClusterTable) -> None:
+        self.hub = memory.MemoryHub()
+        self.kind = kind
+        self.settings = settings
+        self.nodes: list[MeshNode] = []
+
+    async def add(self, node_id: str, settings: ClusterTable | None = None) -> MeshNode:
+        mesh_node = MeshNode()
+        create: Factory = self.hub.create if self.kind == "memory" else websocket.create
+        mesh_node.node = TransportNode(
+            node_id,
+            lambda context: _RelayAsTransport(mesh_node, create(context), context),
+            settings or self.settings,
+        )
+        self.nodes.append(mesh_node)
+        await mesh_node.node.start()
+        return mesh_node
+
+    def introduce(self, *nodes: MeshNode) -> None:
+        peers = frozenset(node.node.peer for node in nodes or self.nodes)
+        for node in nodes or self.nodes:
+            node.relay.set_peers(peers)
+
+    def cut(self, left: MeshNode, right: MeshNode) -> None:
+        self.hub.cut(left.id, right.id)
+        for node in (left, right):
+            if node.node.face is not None:
+                node.node.face.cut()
+
+    def heal(self, left: MeshNode, right: MeshNode) -> None:
+        self.hub.heal(left.id, right.id)
+
+
+@pytest.fixture(params=["memory", "websocket"])
+async def mesh(request: pytest.FixtureRequest) -> AsyncIterator[Mesh]:
+    settings = msgspec.structs.replace(SETTINGS, interest_seconds=0.5)
+    mesh = Mesh(request.param, settings)
+    yield mesh
+    for node in mesh.nodes:
+        await node.node.stop()
+        assert not node.node.faults
