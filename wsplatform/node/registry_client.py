@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from typing import Any, Final, Protocol, TypeVar
+from typing import Annotated, Any, Final, Protocol, TypeVar
 
 import aiohttp
 import msgspec
@@ -49,8 +49,8 @@ class RegistryClient(RegistryService, Protocol):
 
 
 class _Refusal(msgspec.Struct):
-    code: str = ""
-    message: str = ""
+    code: Annotated[str, msgspec.Meta(pattern=r"^[a-z_]{1,32}\Z")]
+    message: str
 
 
 class _RefusalBody(msgspec.Struct):
@@ -165,10 +165,10 @@ class HttpRegistryClient:
         try:
             told = msgspec.json.decode(body, type=_RefusalBody).error
         except (msgspec.MsgspecError, ValueError, RecursionError):
-            told = _Refusal()
-        if status in (400, 403) and told.code:
+            told = None
+        if status in (400, 403) and told is not None:
             sentence = told.message[:_MAX_SENTENCE]
-            return HandshakeError(told.code[:32], f"The registry at {self._url} refused this node. {sentence}")
+            return HandshakeError(told.code, f"The registry at {self._url} refused this node. {sentence}")
         return RegistryUnavailable(
             f"What answers at {self._url} is not a registry that works (status {status}): check registry.url."
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -34,9 +35,10 @@ def cluster_blueprint(service: RegistryService, identity: Identity, limits: Sess
     """The registry's part of the node face. `identity`: the registry's own, with role `registry`."""
     face = _ControlFace(service, identity, limits or SessionLimits())
     blueprint = Blueprint("cluster", url_prefix="/cluster")
-    blueprint.add_route(face.session, "/session", methods=["POST"], name="session", stream=True)
-    for name, call in (("register", face.register), ("heartbeat", face.heartbeat), ("leave", face.leave)):
-        blueprint.add_route(call, f"/{name}", methods=["POST"], name=name, stream=True)
+    for call in (face.session, face.register, face.heartbeat, face.leave):
+        name = call.__name__
+        # Sanic marks a streaming handler by an attribute, which a bound method cannot have: partial() can.
+        blueprint.add_route(partial(call), f"/{name}", methods=["POST"], name=name, stream=True)
     return blueprint
 
 
