@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -136,11 +137,14 @@ async def test_it_does_not_outlive_an_owner_that_is_killed() -> None:
     master_socket = (await owner.stdout.readline()).decode().strip()
     # Old workers as well: a reload, with a connection that keeps the first worker.
     _, writer = await asyncio.open_connection("127.0.0.1", port)
-    before = await pids(master_socket)
-    await Master(master_socket).reload()
-    processes = {*before, *await pids(master_socket)}
-    assert len(processes) == 2
-    owner.kill()
-    await owner.wait()
+    try:
+        before = await pids(master_socket)
+        await Master(master_socket).reload()
+        processes = {*before, *await pids(master_socket)}
+        assert len(processes) == 2
+    finally:
+        owner.kill()
+        await owner.wait()
     await eventually(lambda: not any(alive(pid) for pid in processes))
     writer.close()
+    await asyncio.to_thread(shutil.rmtree, Path(master_socket).parent)

@@ -14,10 +14,10 @@ from pathlib import Path
 import msgspec
 
 from wsplatform.core.haproxy_config import check_table, render, state_file
-from wsplatform.errors import StartError
+from wsplatform.errors import PlatformError, StartError
 from wsplatform.plugins import haproxy_files as files
 from wsplatform.plugins.die_with_parent import command
-from wsplatform.plugins.haproxy_control import check, find, first_alert
+from wsplatform.plugins.haproxy_control import Master, check, find, first_alert
 from wsplatform.settings import HAProxyTable
 
 START_SECONDS = 10.0
@@ -60,7 +60,7 @@ class HAProxyProcess:
         return self._started().pid
 
     async def start(self) -> None:
-        """Begin without nodes; returns when connections are accepted.
+        """Begin without nodes; returns when connections are accepted and the plugin can reach the master.
 
         Raises StartError (haproxy_missing, port_in_use, haproxy_not_started), SettingsError, and PlatformError as
         `haproxy_control.check`.
@@ -74,7 +74,7 @@ class HAProxyProcess:
                 _check_free(listener)
             await self._write_files()
             await self._spawn(program)
-            await self._until_accepting()
+            await self._until_ready()
         except BaseException:
             await self.stop()
             raise
@@ -116,18 +116,24 @@ class HAProxyProcess:
                 start_new_session=True,  # the terminal's Ctrl-C is for the parent, which stops things in order
             )
 
-    async def _until_accepting(self) -> None:
+    async def _until_ready(self) -> None:
         process = self._started()
         try:
             async with asyncio.timeout(START_SECONDS):
-                while not all([await _accepts(listener) for listener in _listeners(self.table)]):
+                while not await self._is_ready():
                     if process.returncode is not None:
-                        break
+                        raise await self._not_started()
                     await asyncio.sleep(_POLL_SECONDS)
         except TimeoutError as error:
             raise await self._not_started() from error
-        if process.returncode is not None:
-            raise await self._not_started()
+
+    async def _is_ready(self) -> bool:
+        if not all([await _accepts(listener) for listener in _listeners(self.table)]):
+            return False
+        try:  # the master begins to listen a moment after its worker
+            return bool((await Master(self.table.master_socket).processes()).workers)
+        except PlatformError:
+            return False
 
     async def _not_started(self) -> StartError:
         output = await asyncio.to_thread(self._log().read_text, errors="replace")
