@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sys
 from functools import partial
 
 from loguru import logger
 from sanic import Blueprint, HTTPResponse, Request
-from sanic.exceptions import PayloadTooLarge
+from sanic.exceptions import PayloadTooLarge, SanicException
 from sanic.http import Http
 
 from wsplatform.core.throttle import Throttle
@@ -21,6 +23,9 @@ _NUMBERS = {400: 107, 401: 101, 403: 103, 404: 104, 405: 104, 413: 106}
 """What stands in the body of an answer whose status tells the error already; 503: 100."""
 
 _HEADERS = {401: {"www-authenticate": "apikey"}, 405: {"allow": "POST"}, 503: {"retry-after": "1"}}
+_LINGER = 2.0
+"""Seconds for which a request that is too large is read to no purpose."""
+
 _OTHER_VERBS = ("GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
@@ -47,6 +52,7 @@ class _Endpoint:
             body = await self._body(request)
             return await self._answer(request, key, method, body)
         except RequestError as error:
+            _forgo_continue(_stream(request))
             return _refusal(error)
 
     async def refuse_verb(self, request: Request, method: str) -> HTTPResponse:
@@ -69,15 +75,14 @@ class _Endpoint:
         return key
 
     async def _body(self, request: Request) -> bytes:
-        stream = request.stream
-        assert isinstance(stream, Http)
-        stream.request_max_size = min(stream.request_max_size, self._max_request_bytes)
-        try:
-            await request.receive_body()  # type: ignore[no-untyped-call]
-        except PayloadTooLarge:
-            message = f"The request is too large: at most {stream.request_max_size} bytes are accepted."
-            raise RequestError(413, "too_large", message) from None
-        return request.body
+        stream = _stream(request)
+        limit = stream.request_max_size = min(stream.request_max_size, self._max_request_bytes)
+        if (stream.request_bytes or 0) <= limit:
+            with contextlib.suppress(PayloadTooLarge):  # when it came without its length
+                await request.receive_body()  # type: ignore[no-untyped-call]
+                return request.body
+        await _discard(stream)
+        raise RequestError(413, "too_large", f"The request is too large: at most {limit} bytes are accepted.")
 
     async def _answer(self, request: Request, key: ApiKey, method: str, body: bytes) -> HTTPResponse:
         try:
@@ -98,6 +103,32 @@ class _Endpoint:
         held_back = self._throttle.allow(request.ip, asyncio.get_running_loop().time())
         if held_back is not None:
             logger.warning("Unknown API key from {} ({} more since the last such line)", request.ip, held_back)
+
+
+def _stream(request: Request) -> Http:
+    stream = request.stream
+    assert isinstance(stream, Http)
+    return stream
+
+
+def _forgo_continue(stream: Http) -> None:
+    """A sender who asked whether to go on (Expect: 100-continue) and is refused has sent no body, and is not to."""
+    if stream.request_body and stream.expecting_continue:
+        stream.expecting_continue = False
+        stream.request_body = None
+        stream.keep_alive = False
+
+
+async def _discard(stream: Http) -> None:
+    """Throw away what is too much, for a while, so that the sender can read the answer before the connection ends."""
+    if not stream.expecting_continue:
+        stream.request_max_size = sys.maxsize
+        with contextlib.suppress(TimeoutError, SanicException):
+            async with asyncio.timeout(_LINGER):
+                async for _ in stream:
+                    pass
+    stream.request_max_size = 0
+    stream.keep_alive = False
 
 
 def _key_text(request: Request) -> str:
