@@ -113,7 +113,8 @@ class WebSocketTransport:
             try:
                 await asyncio.wait_for(self._all_closed.wait(), _STOP_SECONDS)
             except TimeoutError:
-                logger.debug("{} mesh connections were cut at the stop", len(self._open))
+                for link in tuple(self._open):
+                    link.cut()
 
     def set_peers(self, peers: frozenset[Peer]) -> None:
         if self._local is None or self._events is None:
@@ -129,8 +130,8 @@ class WebSocketTransport:
             if self._dials(peer) and peer.id not in self._diallers:
                 task = self._context.tasks.start(self._dial(peer), name=f"mesh dialler of {peer.id}")
                 self._diallers[peer.id] = _Dialler(peer, task)
-        for instance in [instance for instance in self._waiting if self.expected(instance)]:
-            self._waiting.pop(instance).welcome()
+        for instance in [instance for instance in self._waiting if self._named(instance) is not None]:
+            self.proved(self._waiting.pop(instance))
 
     def send(self, peer_id: str, envelope: bytes) -> bool:
         link = self._up.get(peer_id)
@@ -164,11 +165,11 @@ class WebSocketTransport:
         assert isinstance(link, AcceptedLink)
         assert instance is not None
         assert self._local is not None
-        peer = self._peers.get(instance.node_id)
+        peer = self._named(instance)
         if instance.node_id == self._local.id:
             logger.warning("Refused {} at {}: it has this node's id; give each node its own", instance, link.remote)
             link.end(links.DUPLICATE)
-        elif peer is not None and peer.instance == instance:
+        elif peer is not None:
             if self._dials(peer):
                 link.end(links.DUPLICATE)
             else:
@@ -181,14 +182,10 @@ class WebSocketTransport:
             else:
                 self._waiting[instance] = link
 
-    def expected(self, instance: Instance) -> bool:
-        peer = self._peers.get(instance.node_id)
-        return peer is not None and peer.instance == instance
-
     def up(self, link: Link) -> None:
         assert link.peer is not None
-        peer = self._peers.get(link.peer.node_id)
-        if peer is None or peer.instance != link.peer or self._events is None:
+        peer = self._named(link.peer)
+        if peer is None or self._events is None:
             link.end(links.UNKNOWN_INSTANCE)
             return
         self._up[peer.id] = link
@@ -223,6 +220,11 @@ class WebSocketTransport:
 
     # Inside
 
+    def _named(self, instance: Instance) -> Peer | None:
+        """The peer of the view that is this very instance."""
+        peer = self._peers.get(instance.node_id)
+        return peer if peer is not None and peer.instance == instance else None
+
     def _dials(self, peer: Peer) -> bool:
         assert self._local is not None
         return bool(peer.address) and (self._local.id < peer.id or not self._local.address)
@@ -233,7 +235,7 @@ class WebSocketTransport:
         backoff = Backoff(_FIRST_WAIT, _LONGEST_WAIT)
         while True:
             initiator = Initiator(self._identity, secrets.token_bytes(NONCE_BYTES))
-            link = DialledLink(self, self._terms, initiator, peer.address)
+            link = DialledLink(self, self._terms, initiator, peer.instance, peer.address)
             try:
                 await connect(peer.address + PATH, link, self._terms.strangers, sweep=self._context.sweep)
                 await link.done.wait()

@@ -97,10 +97,6 @@ class Owner(Protocol):
         """An accepted peer has proved who it is: `welcome`, `end` or keep waiting."""
         ...
 
-    def expected(self, instance: Instance) -> bool:
-        """Whether a dialled address belongs to this instance."""
-        ...
-
     def up(self, link: Link) -> None: ...
     def received(self, link: Link, envelope: bytes) -> None: ...
     def written(self, link: Link) -> None:
@@ -181,6 +177,12 @@ class Link:
             self._connection.abort()
         else:
             self._connection.close(end.code, end.reason)
+
+    def cut(self) -> None:
+        """Leave without a word."""
+        self._stop(GOING_AWAY, None)
+        if self._connection is not None:
+            self._connection.abort()
 
     # What the connection tells
 
@@ -304,10 +306,11 @@ class Link:
 
 
 class DialledLink(Link):
-    """The side that connected. `done` is set when it has ended."""
+    """The side that connected to an address, to reach this very instance. `done` is set when it has ended."""
 
-    def __init__(self, owner: Owner, terms: Terms, initiator: Initiator, remote: str) -> None:
-        super().__init__(owner, terms, remote)
+    def __init__(self, owner: Owner, terms: Terms, initiator: Initiator, wanted: Instance, address: str) -> None:
+        super().__init__(owner, terms, address)
+        self._wanted = wanted
         self.done = asyncio.Event()
         self._initiator = initiator
 
@@ -319,7 +322,7 @@ class DialledLink(Link):
     def _shake(self, message: bytes) -> None:
         proof = self._initiator.challenged(message)
         self._prove(self._initiator.peer, self._initiator.keys)
-        if self._owner.expected(self._initiator.peer.instance):
+        if self._initiator.peer.instance == self._wanted:
             self._write(proof)
         else:
             self.end(UNKNOWN_INSTANCE)
