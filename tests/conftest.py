@@ -1,1 +1,1 @@
-pytest_plugins = ["tests.support.skips"]
+pytest_plugins = ["tests.support.sanic_client", "tests.support.skips"]

@@ -24,6 +24,7 @@ from wsplatform.settings import RegistryTable
 MAX_RULES: Final = 1_000
 """Nodes look at every pattern for a channel that is new to them."""
 
+MAX_BYTES: Final = 2**31 - 1
 MAX_KEYS: Final = 10_000
 MAX_KEY_NAME: Final = 100
 MAX_KEY_CHANNELS: Final = 100
@@ -130,8 +131,8 @@ def check_rule(rule: ChannelRule) -> None:
         check_pattern(rule.pattern)
     except PlatformError as error:
         raise RequestError(400, "invalid_rule", error.message) from error
-    if rule.max_bytes < 0:
-        raise RequestError(400, "invalid_rule", "max_bytes is a number of bytes; 0: no limit of the rule's own.")
+    if not 0 <= rule.max_bytes <= MAX_BYTES:
+        raise RequestError(400, "invalid_rule", f"max_bytes is from 0 (no limit of the rule's own) to {MAX_BYTES}.")
 
 
 def _check_fallback(rule: ChannelRule) -> None:

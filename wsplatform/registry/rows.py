@@ -110,12 +110,12 @@ def save_notes(database: Database, members: Iterable[Member], samples: Iterable[
 
 def load_config(database: Database) -> StoredConfig:
     """Raises StartError `database_damaged`."""
-    rules = tuple(
-        _decode(row.rule, ChannelRule, f"rule {row.pattern!r}")
-        for row in RuleRow.select().order_by(RuleRow.pattern).bind(database)
-    )
-    keys = tuple(_key(row) for row in KeyRow.select().order_by(KeyRow.created_at, KeyRow.id).bind(database))
-    return StoredConfig(int(_meta(database, _CONFIG_VERSION) or 0), rules, keys)
+    rules = [_decode(row.rule, ChannelRule, f"rule {row.pattern!r}") for row in RuleRow.select().bind(database)]
+    keys = [_key(row) for row in KeyRow.select().bind(database)]
+    # Sorted here: databases have orders of their own for text.
+    rules.sort(key=lambda rule: rule.pattern)
+    keys.sort(key=lambda stored: (stored.created_at, stored.key.id))
+    return StoredConfig(int(_meta(database, _CONFIG_VERSION) or 0), tuple(rules), tuple(keys))
 
 
 def save_fallback(database: Database, rule: ChannelRule | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from loguru import logger
@@ -114,13 +114,13 @@ async def _answer_error(request: Request, error: Exception) -> HTTPResponse:
         return _error(503 if error.temporary else 400, error.code, error.message)
     if isinstance(error, SanicException):
         code = _NAMES.get(error.status_code, "bad_request")
-        return _error(error.status_code, code, str(error) or code)
+        return _error(error.status_code, code, str(error) or code, error.headers)
     logger.opt(exception=error).error("Request {} {} failed", request.method, request.path)
     return _error(500, "internal", "The request failed inside the server; its log has the reason.")
 
 
-def _error(status: int, code: str, message: str) -> HTTPResponse:
-    return json({"error": {"code": code, "message": message}}, status=status)
+def _error(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> HTTPResponse:
+    return json({"error": {"code": code, "message": message}}, status=status, headers=dict(headers or {}))
 
 
 def _cannot_listen(host: str, port: int, error: OSError) -> StartError:

@@ -79,6 +79,7 @@ class TestRules:
             ChannelRule(pattern="line\nbreak"),
             ChannelRule(pattern="x" * 256),
             ChannelRule(pattern="a", max_bytes=-1),
+            ChannelRule(pattern="a", max_bytes=2**70),
         ],
     )
     async def test_what_cannot_work_is_refused(self, rule):

@@ -1,0 +1,145 @@
+"""The words of the admin API: what its requests and replies hold."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from wsplatform.model import ChannelRule, NodeStatus, Scope
+
+Text = Annotated[str, msgspec.Meta(max_length=1024)]
+
+
+class ErrorText(msgspec.Struct, frozen=True):
+    """What went wrong: a stable word for programs, a sentence for people."""
+
+    code: str
+    message: str
+
+
+class ErrorReply(msgspec.Struct, frozen=True):
+    error: ErrorText
+
+
+class PageQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which part of a list: at most `limit` items, after the place of `cursor` (`next` of the page before)."""
+
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
+    cursor: Text = ""
+
+
+class NodeQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """contains: a part of the node id."""
+
+    contains: Text = ""
+    ready: bool | None = None
+    draining: bool | None = None
+
+
+class RuleQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """contains: a part of the pattern."""
+
+    contains: Text = ""
+
+
+class KeyQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """contains: a part of the name."""
+
+    contains: Text = ""
+    scope: Scope | None = None
+
+
+class ChannelQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    channel: Text
+
+
+class NodeItem(msgspec.Struct, frozen=True, kw_only=True):
+    """An instance of the view. Times are seconds since 1970 (UTC).
+
+    state: of the node's life, as it last reported; status: all of that report, null before the first.
+    view, config: the newest versions that it says it has.
+    """
+
+    id: str
+    incarnation: str
+    state: str
+    ready: bool
+    draining: bool
+    client_url: str
+    cluster_url: str
+    registered_at: float
+    last_seen: float
+    view: int
+    config: int
+    status: NodeStatus | None
+
+
+class NodePage(msgspec.Struct, frozen=True, kw_only=True):
+    """view: number of the view that the items are in; next: cursor of the next page, null at the end."""
+
+    view: int
+    items: list[NodeItem]
+    next: str | None
+
+
+class RulePage(msgspec.Struct, frozen=True, kw_only=True):
+    """config: version of the configuration that the items are in; next: cursor of the next page, null at the end."""
+
+    config: int
+    items: list[ChannelRule]
+    next: str | None
+
+
+class RuleMatch(msgspec.Struct, frozen=True, kw_only=True):
+    """The rule that holds for a channel, null when none does. fallback: it is the settings' registry.fallback_rule."""
+
+    channel: str
+    rule: ChannelRule | None
+    fallback: bool
+
+
+class KeyBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A key to be made. channels: patterns that it may publish to and ask about, with scope api; none: all."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+    scopes: Annotated[tuple[Scope, ...], msgspec.Meta(min_length=1)]
+    channels: Annotated[tuple[str, ...], msgspec.Meta(max_length=100)] = ()
+
+
+class KeyItem(msgspec.Struct, frozen=True, kw_only=True):
+    """A key, without its text. created_at: seconds since 1970 (UTC)."""
+
+    id: str
+    name: str
+    scopes: tuple[Scope, ...]
+    channels: tuple[str, ...]
+    created_at: float
+
+
+class NewKey(KeyItem, frozen=True, kw_only=True):
+    """key: its text, which is told this once."""
+
+    key: str
+
+
+class KeyPage(msgspec.Struct, frozen=True, kw_only=True):
+    """next: cursor of the next page, null at the end."""
+
+    items: list[KeyItem]
+    next: str | None
+
+
+class PluginItem(msgspec.Struct, frozen=True, kw_only=True):
+    """healthy: its work is up to date; detail: a sentence for people."""
+
+    name: str
+    healthy: bool
+    detail: str
+
+
+class PluginPage(msgspec.Struct, frozen=True, kw_only=True):
+    """next: cursor of the next page, null at the end."""
+
+    items: list[PluginItem]
+    next: str | None
