@@ -157,10 +157,12 @@ class Link:
 
     def flush(self) -> None:
         """Write what was sent in this turn."""
-        pending, self._pending, self._pending_bytes = self._pending, [], 0
-        if self.ended or self._connection is None:
+        pending, size = self._pending, self._pending_bytes
+        self._pending, self._pending_bytes = [], 0
+        if not pending or self.ended or self._connection is None:
             return
-        for batch in split(pending, BATCH_BYTES):
+        whole = size + ENVELOPE_OVERHEAD * (len(pending) + 1) <= BATCH_BYTES
+        for batch in (pending,) if whole else split(pending, BATCH_BYTES):
             self._send_sealed(batch)
         self._room = self._terms.outbox - self._connection.buffered
 
