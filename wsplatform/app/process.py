@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from loguru import logger
-from sanic import Blueprint
 
 from wsplatform.app.addresses import new_instance, open_addresses
 from wsplatform.app.node import NodePart
@@ -91,7 +90,9 @@ async def _listen(
 ) -> None:
     """The clients' listener, and the node face's where it has an address of its own."""
     settings, addresses = process.settings, process.addresses
-    public, private = _blueprints(registry, node), registry.node_face() if registry is not None else []
+    health = _health(registry, node)
+    public = [health_blueprint(health), *(face for part in _parts(registry, node) for face in part.blueprints())]
+    private = list(registry.node_face()) if registry is not None else []
     routes: dict[str, Acceptor] = dict(node.client_acceptors()) if node is not None else {}
     mesh = dict(node.mesh_acceptors()) if node is not None else {}
     if addresses.node is None:
@@ -101,19 +102,21 @@ async def _listen(
     app = make_app(name, public, settings.api.max_request_bytes)
     servers = [WebServer(app, addresses.client, protocol_factory(routes, process.sweep, head))]
     if addresses.node is not None:
-        face = make_app(f"{name}-nodes", private, settings.api.max_request_bytes)
+        face = make_app(f"{name}-nodes", [health_blueprint(health), *private], settings.api.max_request_bytes)
         servers.append(WebServer(face, addresses.node, protocol_factory(mesh, process.sweep, head)))
     for server in servers:
         stack.push_async_callback(server.stop)
         await server.start()
 
 
-def _blueprints(registry: RegistryPart | None, node: NodePart | None) -> list[Blueprint]:
-    """What is served on the clients' listener, health of the whole process among it."""
-    parts = [part for part in (registry, node) if part is not None]
-    checks = [part.reasons for part in parts]
-    health = Health(checks, lambda: any(part.draining for part in parts))
-    return [health_blueprint(health), *(blueprint for part in parts for blueprint in part.blueprints())]
+def _parts(registry: RegistryPart | None, node: NodePart | None) -> list[RegistryPart | NodePart]:
+    return [part for part in (registry, node) if part is not None]
+
+
+def _health(registry: RegistryPart | None, node: NodePart | None) -> Health:
+    """Of the whole process."""
+    parts = _parts(registry, node)
+    return Health([part.reasons for part in parts], lambda: any(part.draining for part in parts))
 
 
 def _info(process: Process, role: Role) -> ProcessInfo:

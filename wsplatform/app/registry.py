@@ -9,7 +9,12 @@ from sanic import Blueprint
 from wsplatform.app.parts import Process
 from wsplatform.plugins.host import Plugins
 from wsplatform.registry.service import Registry
+from wsplatform.web import admin_doc, openapi, server_api_doc
+from wsplatform.web.admin_api import admin_blueprint
 from wsplatform.web.cluster_api import cluster_blueprint
+from wsplatform.web.docs import docs_blueprint
+
+_SERVER_API = openapi.Part(server_api_doc.TAG, server_api_doc.paths(), server_api_doc.components())
 
 
 class RegistryPart:
@@ -32,7 +37,9 @@ class RegistryPart:
 
     def blueprints(self) -> Sequence[Blueprint]:
         """The operators' face."""
-        return ()
+        document = openapi.document((admin_doc.part(), _SERVER_API))
+        admin = admin_blueprint(self.service, self.service.configuration, self._plugins.status)
+        return [admin, docs_blueprint(document)]
 
     def node_face(self) -> Sequence[Blueprint]:
         return [cluster_blueprint(self.service, self._process.identity("registry"))]
