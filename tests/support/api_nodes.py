@@ -11,7 +11,7 @@ import aiohttp
 
 from tests.support.client import Client
 from tests.support.wait import eventually
-from wsplatform.core.keys import RANDOM_BYTES, new_key
+from wsplatform.core.keys import RANDOM_BYTES, digest, new_key
 from wsplatform.core.tokens import Claims, TokenVerifier, sign
 from wsplatform.model import ApiKey, ChannelRule, ClusterConfig, Instance, Scope
 from wsplatform.net.sweep import Sweep
@@ -82,21 +82,26 @@ class Node:
         tokens = TokenVerifier(client.token_hmac_secrets, ())
         services = SessionServices(self.policy, self.subscriptions, self.publisher, tokens, client.max_channels)
         self._acceptor = CentrifugeAcceptor(client, (), services, self.sessions, version="test")
-        listener = bind("127.0.0.1", 0)
-        self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         blueprint = server_api_blueprint(backend, self.policy, api.max_request_bytes)
-        app = make_app(f"{node_id}-{self.instance.incarnation}", [blueprint], 1_000_000)
-        factory = protocol_factory({PATH: self._acceptor}, self.sweep, HeadLimits(16_384, 5.0))
-        self._server = WebServer(app, listener, factory)
+        self.app = make_app(f"{node_id}-{self.instance.incarnation}", [blueprint], 1_000_000)
+        self.url = ""
+        self._server: WebServer | None = None
 
     async def start(self) -> None:
         self.sweep.start(asyncio.get_running_loop())
         await self.relay.start(self.peer)
+
+    async def listen(self) -> None:
+        listener = bind("127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        factory = protocol_factory({PATH: self._acceptor}, self.sweep, HeadLimits(16_384, 5.0))
+        self._server = WebServer(self.app, listener, factory)
         await self._server.start()
 
     async def stop(self) -> None:
         await self._acceptor.drain(0.0)
-        await self._server.stop(0.2)
+        if self._server is not None:
+            await self._server.stop(0.2)
         await self.relay.stop()
         self.sweep.stop()
         await self.tasks.close()
@@ -122,14 +127,17 @@ class _Deaf:
 class Nodes:
     """`async with Nodes(3) as nodes`: started, joined, with the rules above and `nodes.key` for everything.
 
-    configured: whether the nodes get the rules and keys.
+    listening: whether they serve their apps; configured: whether they get the rules and keys.
     """
 
-    def __init__(self, count: int, *, configured: bool = True, max_envelope_bytes: int = 8_388_608) -> None:
+    def __init__(
+        self, count: int, *, listening: bool = True, configured: bool = True, max_envelope_bytes: int = 8_388_608
+    ) -> None:
         self.key, record = key("api")
         self.config = ClusterConfig(1, RULES, (record,))
         self.hub = MemoryHub()
         self._count = count
+        self._listening = listening
         self._configured = configured
         self._cluster = ClusterTable(max_envelope_bytes=max_envelope_bytes)
         self._stack = AsyncExitStack()
@@ -142,6 +150,8 @@ class Nodes:
             await node.start()
             self._stack.push_async_callback(node.stop)
             self._nodes.append(node)
+            if self._listening:
+                await node.listen()
             if self._configured:
                 node.policy.update(self.config)
         for node in self._nodes:
@@ -159,6 +169,10 @@ class Nodes:
         text, record = key(*scopes, channels=channels)
         self._configure(self.config.rules, (*self.config.keys, record))
         return text
+
+    def drop_keys(self, *texts: str) -> None:
+        gone = {digest(text) for text in texts}
+        self._configure(self.config.rules, tuple(key for key in self.config.keys if key.digest not in gone))
 
     def set_rules(self, *patterns: str) -> None:
         self._configure(tuple(ChannelRule(pattern=pattern) for pattern in patterns), self.config.keys)

@@ -1,4 +1,4 @@
-"""The server API's part of the OpenAPI document (3.1): `paths()`, `components()`, and the tag they stand under."""
+"""The server API's part of the OpenAPI document (3.1)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from wsplatform.web.openapi import Part
 from wsplatform.wire import server_api as api
 
 TAG = {
@@ -33,6 +34,10 @@ _STATUSES = {
     "413": "The request is too large.",
     "503": "The node has not got its rules and keys yet.",
 }
+
+
+def part() -> Part:
+    return Part(tag=TAG, paths=paths(), components=components())
 
 
 def paths() -> dict[str, Any]:
