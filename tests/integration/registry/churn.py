@@ -1,5 +1,7 @@
 """A registry process that changes views and rules as fast as it can and says what it has answered; to be killed.
 
+    python -m tests.integration.registry.churn DATABASE         (a file, or a URL)
+
 Lines: `view N` or `config N`, each after the change was committed; the first two are what it found.
 """
 
@@ -8,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import random
 import sys
-from pathlib import Path
 
 from tests.integration.registry.support import Node, settings
 from wsplatform.model import ChannelRule
@@ -34,12 +35,12 @@ async def rules(registry: Registry) -> None:
         say("config", registry.configuration.config.version)
 
 
-async def main(file: Path) -> None:
-    registry = Registry(settings(file))
+async def main(database: str) -> None:
+    registry = Registry(settings(database))
     await registry.start()
     say("view", registry.view.number)
     say("config", registry.configuration.config.version)
     await asyncio.gather(rules(registry), *(nodes(registry, f"n{number}") for number in range(8)))
 
 
-asyncio.run(main(Path(sys.argv[1])))
+asyncio.run(main(sys.argv[1]))

@@ -16,15 +16,17 @@ from wsplatform.settings import RegistryTable
 DEAD_SECONDS = 0.6
 
 
-def settings(file: Path | None = None, **changes: Any) -> RegistryTable:
-    database = "sqlite:///:memory:" if file is None else f"sqlite:///{file}"
-    table = RegistryTable(database=database, heartbeat_seconds=0.1, dead_seconds=DEAD_SECONDS, admin_key="a" * 40)
+def settings(database: Path | str = ":memory:", **changes: Any) -> RegistryTable:
+    """`database`: a file, or a URL."""
+    if "://" not in str(database):
+        database = f"sqlite:///{database}"
+    table = RegistryTable(database=str(database), heartbeat_seconds=0.1, dead_seconds=DEAD_SECONDS, admin_key="a" * 40)
     return msgspec.structs.replace(table, **changes)
 
 
 @contextlib.asynccontextmanager
-async def running(file: Path | None = None, **changes: Any) -> AsyncIterator[Registry]:
-    registry = Registry(settings(file, **changes))
+async def running(database: Path | str = ":memory:", **changes: Any) -> AsyncIterator[Registry]:
+    registry = Registry(settings(database, **changes))
     await registry.start()
     try:
         yield registry

@@ -28,15 +28,14 @@ from wsplatform.web.server import make_app
 ADMIN = {"X-API-Key": "a" * 40}
 NUMBERS = itertools.count()
 PLUGINS = {"haproxy": PluginStatus(True, "up to date"), "broken": PluginStatus(False, "no binary")}
-PARTS = (
-    admin_doc.part(),
-    Part(server_api_doc.TAG, server_api_doc.paths(), server_api_doc.components()),
-)
+DOCUMENT = document([admin_doc.part(), Part(server_api_doc.TAG, server_api_doc.paths(), server_api_doc.components())])
 
 
 @pytest.fixture
-async def registry(file) -> AsyncIterator[Registry]:
-    async with running(file, fallback_rule=ChannelRule(pattern="*", subscribe="anyone")) as registry:
+async def registry(request) -> AsyncIterator[Registry]:
+    """In memory, unless the test asks for a file."""
+    database = request.getfixturevalue("file") if "file" in request.fixturenames else ":memory:"
+    async with running(database, fallback_rule=ChannelRule(pattern="*", subscribe="anyone")) as registry:
         yield registry
 
 
@@ -44,7 +43,7 @@ async def registry(file) -> AsyncIterator[Registry]:
 async def client(registry, sanic_client) -> Any:
     blueprints = [
         admin_blueprint(registry, registry.configuration, lambda: PLUGINS),
-        docs_blueprint(document(PARTS)),
+        docs_blueprint(DOCUMENT),
     ]
     app = make_app(f"admin-{next(NUMBERS)}", blueprints, 8_388_608)
     return await sanic_client(app, trust_env=False)
@@ -208,7 +207,7 @@ class TestRules:
 
 
 class TestKeys:
-    async def test_the_text_is_told_once_and_opens_until_revoked(self, client, registry, file):
+    async def test_the_text_is_told_once_and_opens_until_revoked(self, client, registry):
         reply = await client.post(
             "/admin/v1/keys", headers=ADMIN, json={"name": "ops", "scopes": ["admin", "api"], "channels": ["chat:*"]}
         )

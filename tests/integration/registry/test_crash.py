@@ -12,10 +12,10 @@ from tests.integration.registry.support import running
 ROUNDS = 6
 
 
-async def churn_until_killed(file: Path, lines: int) -> list[tuple[str, int]]:
+async def churn_until_killed(database: Path | str, lines: int) -> list[tuple[str, int]]:
     """What a registry process said until it was killed, after at least `lines` answers."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.integration.registry.churn", str(file), stdout=asyncio.subprocess.PIPE
+        sys.executable, "-m", "tests.integration.registry.churn", str(database), stdout=asyncio.subprocess.PIPE
     )
     assert process.stdout is not None
     said = b""
@@ -30,16 +30,20 @@ async def churn_until_killed(file: Path, lines: int) -> list[tuple[str, int]]:
     return [(kind, int(number)) for kind, number in (line.split() for line in whole)]
 
 
-async def test_what_was_answered_is_there_and_no_number_goes_back(file):
+async def crash_again_and_again(database: Path | str) -> None:
     newest = {"view": 0, "config": 0}
     for turn in range(ROUNDS):
-        said = await churn_until_killed(file, lines=20 + 37 * turn)
+        said = await churn_until_killed(database, lines=20 + 37 * turn)
         for kind, before in tuple(newest.items()):
             numbers = [number for what, number in said if what == kind]
             assert numbers[0] >= before
             assert numbers == sorted(numbers)
             newest[kind] = numbers[-1]
-    async with running(file) as registry:
+    async with running(database) as registry:
         assert registry.view.number >= newest["view"]
         assert registry.configuration.config.version >= newest["config"]
         assert {rule.pattern for rule in registry.configuration.rules()} <= {f"c{number}" for number in range(20)}
+
+
+async def test_what_was_answered_is_there_and_no_number_goes_back(file):
+    await crash_again_and_again(file)
