@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from wsplatform.cli import cluster_files
 from wsplatform.cli.cluster_files import (
     Keys,
     data_folder,
@@ -18,6 +19,14 @@ from wsplatform.errors import StartError
 @pytest.fixture(autouse=True)
 def _own_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(cluster_files, "_LONGEST_PARENT", 1000)
+
+
+def test_a_temporary_folder_is_short_enough_for_sockets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster_files, "_LONGEST_PARENT", 5)
+    with temporary_folder() as path:
+        assert path.parent == Path("/tmp")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_keys_are_kept_for_their_owner_only(tmp_path: Path) -> None:

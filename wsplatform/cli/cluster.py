@@ -208,8 +208,8 @@ To try, in another terminal:
   Publish:
     curl -H 'X-API-Key: {keys.api_key}' -d '{{"channel": "news", "data": {{"hello": "world"}}}}' {entry}/api/publish
 
-  Read about the operators' API:
-    curl {addresses.registry}/admin/docs
+  Open the documentation of the HTTP APIs:
+    python3 -m webbrowser {addresses.registry}/admin/docs
 
   Chat, in a browser: {entry}/examples/chat/
 """

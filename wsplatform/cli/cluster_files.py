@@ -17,6 +17,8 @@ from wsplatform.errors import StartError
 
 PREFIX = "wsplatform-"
 _LOCK = "lock"
+_LONGEST_PARENT = 40
+"""HAProxy's sockets are made below it, and the path of a socket has 107 bytes at most."""
 _KEYS = "keys.json"
 
 
@@ -75,8 +77,11 @@ def data_folder(path: Path) -> Iterator[Path]:
 @contextlib.contextmanager
 def temporary_folder() -> Iterator[Path]:
     """A new folder that goes at the end. Those of clusters that were killed go now."""
-    _sweep(Path(tempfile.gettempdir()))
-    path = Path(tempfile.mkdtemp(prefix=PREFIX))
+    parent = Path(tempfile.gettempdir())
+    if len(str(parent)) > _LONGEST_PARENT:
+        parent = Path("/tmp")  # noqa: S108 - the folder made in it is private
+    _sweep(parent)
+    path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
     lock = _open_lock(path / "lock.new")
     try:
         _locked(lock)

@@ -61,7 +61,7 @@ class Caller:
         if status < 300:
             return body
         error = body.get("error") if isinstance(body, dict) else None
-        code = str(error["code"]) if isinstance(error, dict) and "code" in error else ""
+        code = _code(error.get("code")) if isinstance(error, dict) else ""
         if status in (404, 405) and code in ("", "not_found", "method_not_allowed"):
             raise wrong_place(self._server.url, self._needs)
         message = str(error.get("message", "")) if isinstance(error, dict) else ""
@@ -105,8 +105,15 @@ def command_error(error: Any) -> PlatformError:
     if not isinstance(error, dict):
         return PlatformError("malformed_reply", "The server's reply was not understood.")
     number = error.get("code")
-    code = CODES.get(number, f"error_{number}") if isinstance(number, int) else "error"
+    code = _code(number) or "error"
     return PlatformError(code, f"{error.get('message', code)} ({number}).", temporary=bool(error.get("temporary")))
+
+
+def _code(code: object) -> str:
+    """A stable word for the numbers that the client protocol and the server API have."""
+    if isinstance(code, int):
+        return CODES.get(code, f"error_{code}")
+    return code if isinstance(code, str) else ""
 
 
 def _reason(error: Exception) -> str:

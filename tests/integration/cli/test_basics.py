@@ -41,12 +41,6 @@ def test_each_command_explains_itself_with_an_example(command: list[str]) -> Non
     assert f"wsplatform {' '.join(command)}" in done.stdout.split("Example", 1)[1]
 
 
-@pytest.mark.parametrize("name", sorted(COMMANDS))
-def test_the_list_of_commands_says_what_the_command_says(name: str) -> None:
-    shown = wsplatform(name, "--help").stdout
-    assert shown.startswith(f"Usage: wsplatform {name}")
-
-
 def test_version() -> None:
     assert wsplatform("--version").stdout == f"wsplatform {package.__version__}\n"
 
