@@ -205,7 +205,7 @@ def test_one_object_by_name_as_transports_are_found(install: Install) -> None:
 
 
 def test_a_name_that_nobody_offers_lists_those_that_exist() -> None:
-    with pytest.raises(StartError, match=r"'pigeon'.*memory, websocket") as caught:
+    with pytest.raises(StartError, match=r"'pigeon'.*memory.*websocket") as caught:
         load_one(TRANSPORTS, "pigeon")
     assert caught.value.code == "not_installed"
     with pytest.raises(StartError, match="none"):
