@@ -69,10 +69,6 @@ class MeshNode:
     def numbers(self, channel: str) -> list[int]:
         return [msgspec.json.decode(data, type=int) for name, data in self.got if name == channel]
 
-    @property
-    def transport_node(self) -> TransportNode:
-        return self.node
-
 
 class Mesh:
     """`cut` and `heal` break and mend the memory transport; the websocket one mends itself."""
