@@ -68,7 +68,7 @@ async def test_two_visitors_on_two_nodes_talk_to_each_other(cluster: dict[str, A
     ann, bob = [await open_page(browser, node["url"], problems) for node in cluster["nodes"]]
     await expect(bob.get_by_text("You are in.")).to_be_visible()
     await ann.get_by_label("Your name").fill("Ann")
-    await ann.get_by_label("Message").fill("<b>hello</b> & goodbye")
+    await ann.get_by_role("textbox", name="Message").fill("<b>hello</b> & goodbye")
     await ann.get_by_role("button", name="Send").click()
     await expect(bob.locator("li.message")).to_have_text("Ann <b>hello</b> & goodbye")
     await expect(ann.locator("li.message")).to_have_count(1)
@@ -79,7 +79,7 @@ async def test_the_page_works_through_the_balancer(cluster: dict[str, Any], brow
     assert cluster["balancer"]
     problems: list[str] = []
     page = await open_page(browser, cluster["balancer"], problems)
-    await page.get_by_label("Message").fill("through the balancer")
+    await page.get_by_role("textbox", name="Message").fill("through the balancer")
     await page.keyboard.press("Enter")
     await expect(page.locator("li.message")).to_contain_text("through the balancer")
     assert problems == []

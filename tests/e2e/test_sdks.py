@@ -77,9 +77,9 @@ async def test_both_sdks_on_three_nodes_receive_every_message_once_and_in_order(
         await subscription.subscribe()
         await subscription.ready()
 
-    backend = AsyncClient(f"{cluster.nodes[0].url}/api", api_key=cluster.api_key)
-    for number in range(MESSAGES):
-        await backend.publish(PublishRequest(channel="news", data={"n": number}))
+    async with AsyncClient(f"{cluster.nodes[0].url}/api", api_key=cluster.api_key) as backend:
+        for number in range(MESSAGES):
+            await backend.publish(PublishRequest(channel="news", data={"n": number}))
 
     expected = [{"n": number} for number in range(MESSAGES)]
     await asyncio.gather(*(script.finish() for script in scripts))
