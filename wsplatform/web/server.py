@@ -12,6 +12,8 @@ from loguru import logger
 from sanic import Blueprint, HTTPResponse, Request, Sanic
 from sanic.exceptions import SanicException
 from sanic.response import json
+from sanic_ext import Extend
+from sanic_ext.extensions.http.extension import HTTPExtension
 
 from wsplatform.errors import PlatformError, RequestError, StartError
 
@@ -48,8 +50,11 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def make_app(name: str, blueprints: Sequence[Blueprint], max_request_bytes: int) -> SanicApp:
-    """A Sanic app; errors are `{"error": {"code", "message"}}` whatever the request. `name`: unique in the process."""
-    app: SanicApp = Sanic(name, configure_logging=False)
+    """A Sanic app; errors are `{"error": {"code", "message"}}` whatever the request. `name`: unique in the process.
+
+    HEAD is answered wherever GET is, OPTIONS with the methods of a path, unless a blueprint answers them itself.
+    """
+    app: SanicApp = Sanic(name, configure_logging=False, env_prefix="")  # settings have one way in: not SANIC_… too
     app.config.FALLBACK_ERROR_FORMAT = "json"
     app.config.REQUEST_MAX_SIZE = max_request_bytes
     app.config.ACCESS_LOG = False
@@ -59,7 +64,14 @@ def make_app(name: str, blueprints: Sequence[Blueprint], max_request_bytes: int)
     for blueprint in blueprints:
         app.blueprint(blueprint)
     app.error_handler.add(Exception, _answer_error)
+    _complete_methods(app)
     return app
+
+
+def _complete_methods(app: SanicApp) -> None:
+    """Add HEAD and OPTIONS when the app starts. A HEAD goes through the GET's handler, and so through its gate."""
+    config = {"http_auto_head": True, "http_auto_options": True, "http_all_methods": False, "cors": False}
+    Extend(app, built_in_extensions=False, extensions=[HTTPExtension], config=config)
 
 
 class WebServer:

@@ -1,0 +1,119 @@
+"""What every Sanic app of a process does, whatever it serves: methods, errors, several apps side by side."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from sanic import Blueprint, HTTPResponse, Request
+from sanic.response import json
+from sanic.server.protocols.http_protocol import HttpProtocol
+
+from tests.integration.registry.support import running
+from wsplatform.model import ChannelRule
+from wsplatform.web.admin_api import admin_blueprint
+from wsplatform.web.docs import docs_blueprint
+from wsplatform.web.server import WebServer, bind, make_app
+
+ADMIN = {"X-API-Key": "a" * 40}
+
+
+def things(name: str) -> Blueprint:
+    """GET and POST of a fixed path, PUT and DELETE of paths."""
+
+    async def answer(request: Request, **_: str) -> HTTPResponse:
+        return json({"app": name, "method": request.method}, headers={"x-app": name})
+
+    blueprint = Blueprint(name, url_prefix="/things")
+    blueprint.add_route(answer, "", methods=["GET", "POST"], name="all")
+    blueprint.add_route(answer, "/<path:path>", methods=["PUT", "DELETE"], name="one")
+    return blueprint
+
+
+@asynccontextmanager
+async def served(name: str) -> AsyncIterator[int]:
+    """The port of an app of that name."""
+    listener = bind("127.0.0.1", 0)
+    server = WebServer(make_app(name, [things(name)], 100_000), listener, HttpProtocol)
+    await server.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        await server.stop()
+
+
+async def exchange(port: int, method: str, path: str) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers, and every byte that came after them until the server closed."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"{method} {path} HTTP/1.1\r\nHost: a\r\nOrigin: http://b\r\nConnection: close\r\n\r\n".encode())
+    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    status, *lines = head.decode().split("\r\n")
+    return (
+        int(status.split()[1]),
+        {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)},
+        body,
+    )
+
+
+def methods(headers: dict[str, str]) -> set[str]:
+    return {method.strip() for method in headers["allow"].split(",")}
+
+
+async def test_two_apps_of_one_process_answer_head_and_options() -> None:
+    async with served("left") as left, served("right") as right:
+        for port, name in ((left, "left"), (right, "right")):
+            status, get, content = await exchange(port, "GET", "/things")
+            assert (status, get["x-app"]) == (200, name)
+            status, head, body = await exchange(port, "HEAD", "/things")
+            assert (status, head["x-app"], body) == (200, name, b"")
+            assert head["content-type"] == get["content-type"]
+            assert int(head["content-length"]) == len(content.replace(b"GET", b"HEAD"))
+            status, headers, body = await exchange(port, "OPTIONS", "/things")
+            assert (status, methods(headers), body) == (204, {"GET", "HEAD", "POST", "OPTIONS"}, b"")
+            status, headers, body = await exchange(port, "OPTIONS", "/things/a/b")
+            assert (status, methods(headers), body) == (204, {"PUT", "DELETE", "OPTIONS"}, b"")
+
+
+async def test_nothing_else_is_opened_by_it() -> None:
+    async with served("closed") as port:
+        assert (await exchange(port, "HEAD", "/things/a"))[0] == 405
+        assert (await exchange(port, "PUT", "/things/a"))[0] == 200
+        for method in ("HEAD", "OPTIONS", "GET"):
+            assert (await exchange(port, method, "/nothing"))[0] == 404
+        for method in ("TRACE", "CONNECT"):
+            assert (await exchange(port, method, "/things"))[0] == 405
+        for method in ("GET", "OPTIONS"):
+            headers = (await exchange(port, method, "/things"))[1]
+            assert not [name for name in headers if name.startswith("access-control-")]
+
+
+async def test_variables_that_sanic_would_read_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("CORS", "true"), ("HTTP_ALL_METHODS", "true"), ("FALLBACK_ERROR_FORMAT", "html")):
+        monkeypatch.setenv(f"SANIC_{name}", value)
+    async with served("environment") as port:
+        status, headers, _ = await exchange(port, "TRACE", "/things")
+        assert (status, headers["content-type"]) == (405, "application/json")
+        assert not [name for name in headers if name.startswith("access-control-")]
+
+
+async def test_a_head_of_the_admin_api_needs_its_key_and_tells_no_more_than_the_get(sanic_client: Any) -> None:
+    async with running(":memory:", fallback_rule=ChannelRule(pattern="*")) as registry:
+        blueprints = [admin_blueprint(registry, registry.configuration, dict), docs_blueprint({"openapi": "3.1.0"})]
+        client = await sanic_client(make_app("admin-methods", blueprints, 100_000), trust_env=False)
+        for path in ("/admin/v1/nodes", "/admin/v1/rules", "/admin/v1/rules/test?channel=a", "/admin/v1/keys"):
+            assert (await client.head(path)).status_code == 401
+            get, head = await client.get(path, headers=ADMIN), await client.head(path, headers=ADMIN)
+            assert (head.status_code, head.content) == (200, b"")
+            assert head.headers["content-length"] == get.headers["content-length"]
+        for path in ("/admin/docs", "/admin/openapi.json"):
+            assert (await client.head(path)).status_code == 200
+        reply = await client.options("/admin/v1/keys")
+        assert (reply.status_code, methods(reply.headers)) == (204, {"GET", "HEAD", "POST", "OPTIONS"})
+        reply = await client.options("/admin/v1/rules/chat%3A%2A")
+        assert methods(reply.headers) == {"PUT", "DELETE", "OPTIONS"}
+        reply = await client.options("/admin/v1/rules/test")
+        assert methods(reply.headers) == {"GET", "HEAD", "PUT", "DELETE", "OPTIONS"}
