@@ -126,10 +126,15 @@ def _query(kind: type[msgspec.Struct]) -> list[dict[str, Any]]:
     (_,), schemas = msgspec.json.schema_components([kind], ref_template=_REF)
     schema = schemas[kind.__name__]
     required = schema.get("required", [])
-    return [
-        {"name": name, "in": "query", "required": name in required, "schema": properties}
-        for name, properties in schema["properties"].items()
-    ]
+    return [_parameter(name, properties, name in required) for name, properties in schema["properties"].items()]
+
+
+def _parameter(name: str, properties: dict[str, Any], required: bool) -> dict[str, Any]:
+    schema = dict(properties)
+    described = {"description": schema.pop("description")} if "description" in schema else {}
+    if "anyOf" in schema:  # or null, which means that the parameter is left out
+        (schema,) = (kind for kind in schema["anyOf"] if kind != {"type": "null"})
+    return {"name": name, "in": "query", "required": required, **described, "schema": schema}
 
 
 def _path_parameter(name: str, description: str) -> dict[str, Any]:

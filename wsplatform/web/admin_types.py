@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 
 from wsplatform.model import ChannelRule, NodeStatus, Scope
 
-Text = Annotated[str, msgspec.Meta(max_length=1024)]
+MAX_TEXT: Final = 1024
 
 
 class ErrorText(msgspec.Struct, frozen=True):
@@ -25,33 +25,27 @@ class ErrorReply(msgspec.Struct, frozen=True):
 class PageQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which part of a list: at most `limit` items, after the place of `cursor` (`next` of the page before)."""
 
-    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
-    cursor: Text = ""
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1000, description="How many items at most.")] = 100
+    cursor: Annotated[str, msgspec.Meta(max_length=MAX_TEXT, description="`next` of the page before.")] = ""
 
 
 class NodeQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """contains: a part of the node id."""
-
-    contains: Text = ""
-    ready: bool | None = None
-    draining: bool | None = None
+    contains: Annotated[str, msgspec.Meta(max_length=MAX_TEXT, description="A part of the node id.")] = ""
+    ready: Annotated[bool | None, msgspec.Meta(description="Those that take clients, or do not.")] = None
+    draining: Annotated[bool | None, msgspec.Meta(description="Those that are being emptied, or are not.")] = None
 
 
 class RuleQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """contains: a part of the pattern."""
-
-    contains: Text = ""
+    contains: Annotated[str, msgspec.Meta(max_length=MAX_TEXT, description="A part of the pattern.")] = ""
 
 
 class KeyQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """contains: a part of the name."""
-
-    contains: Text = ""
-    scope: Scope | None = None
+    contains: Annotated[str, msgspec.Meta(max_length=MAX_TEXT, description="A part of the name.")] = ""
+    scope: Annotated[Scope | None, msgspec.Meta(description="Those with this scope.")] = None
 
 
 class ChannelQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    channel: Text
+    channel: Annotated[str, msgspec.Meta(max_length=MAX_TEXT, description="The name of a channel.")]
 
 
 class NodeItem(msgspec.Struct, frozen=True, kw_only=True):

@@ -194,6 +194,16 @@ class TestTrouble:
         assert "the disk is full" in error.message
         assert await store.run(values) == ["kept"]
 
+    async def test_read_only(self, store):
+        def forbid(database: Database) -> None:
+            execute(database, "PRAGMA query_only = 1")
+
+        await store.run(insert("kept"))
+        await store.run(forbid)
+        error = await refused(store, insert("lost"))
+        assert "read-only" in error.message
+        assert await store.run(values) == ["kept"]
+
     async def test_the_file_is_gone_and_comes_back(self, store, file):
         await store.run(insert("kept"))
         away = file.with_name("away.db")
