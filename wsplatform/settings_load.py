@@ -19,11 +19,15 @@ from urllib.parse import urlsplit
 import msgspec
 
 from wsplatform.errors import SettingsError
-from wsplatform.settings import DEVELOPMENT_SECRETS, SECRET_KEYS, Environment, Settings
+from wsplatform.settings import DEVELOPMENT_SECRETS, SECRET_KEYS, Environment, RegistryTable, Settings
 
 PREFIX = "WSP_"
 MASK = "********"
 MIN_SECRET = 32
+RETRY_SECONDS = 2.0
+"""The longest wait of a node between two tries to reach the registry (core/node_life.py)."""
+ENVELOPE_ROOM = 131_072
+"""Bytes for what goes along with a publication between two nodes: its channel, its tags, who published it."""
 _FILE = "_FILE"
 _PEM_BLOCK = re.compile(r"-----BEGIN [^-]+-----.*?-----END [^-]+-----", re.DOTALL)
 
@@ -74,9 +78,8 @@ def check(settings: Settings) -> None:
     if settings.cluster.dead_seconds <= settings.cluster.ping_seconds:
         dead = str(settings.cluster.dead_seconds)
         raise SettingsError("cluster.dead_seconds", dead, "more than cluster.ping_seconds")
-    if settings.registry.dead_seconds <= settings.registry.heartbeat_seconds:
-        dead = str(settings.registry.dead_seconds)
-        raise SettingsError("registry.dead_seconds", dead, "more than registry.heartbeat_seconds")
+    _check_registry(settings.registry)
+    _check_sizes(settings)
 
 
 def check_production(settings: Settings, *, node: bool, registry: bool) -> None:
@@ -109,6 +112,27 @@ def _secrets(settings: Settings) -> Iterator[tuple[str, tuple[str, ...]]]:
     yield "client.token_hmac_secrets", settings.client.token_hmac_secrets
     if settings.registry.admin_key:
         yield "registry.admin_key", (settings.registry.admin_key,)
+
+
+def _check_registry(registry: RegistryTable) -> None:
+    """A registry that comes back drops whoever has not reported in dead_seconds: nodes that retry must be quicker."""
+    least = max(registry.heartbeat_seconds, RETRY_SECONDS) * 1.5
+    if registry.dead_seconds < least:
+        raise SettingsError("registry.dead_seconds", str(registry.dead_seconds), f"at least {least:g}")
+
+
+def _check_sizes(settings: Settings) -> None:
+    """What one node accepts must fit into one envelope to the others, with its channel and who published it."""
+    room = settings.cluster.max_envelope_bytes - ENVELOPE_ROOM
+    for key, size in (
+        ("api.max_publication_bytes", settings.api.max_publication_bytes),
+        ("client.max_message_bytes", settings.client.max_message_bytes),
+    ):
+        if size > room:
+            raise SettingsError(key, str(size), f"at most {room}, which fits into cluster.max_envelope_bytes")
+    if settings.cluster.max_envelope_bytes > settings.cluster.outbox_bytes:
+        size = settings.cluster.max_envelope_bytes
+        raise SettingsError("cluster.max_envelope_bytes", str(size), "at most cluster.outbox_bytes")
 
 
 def _check_url(key: str, url: str, schemes: tuple[str, ...]) -> None:
