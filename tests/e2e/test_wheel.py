@@ -16,6 +16,7 @@ import pytest
 
 import wsplatform
 from tests.support.cli import clean_environment
+from tests.support.wait import eventually
 
 ROOT = Path(__file__).parents[2]
 
@@ -74,8 +75,15 @@ def test_finds_its_migrations(program: Path, tmp_path: Path) -> None:
 
 
 async def test_serves(server: str) -> None:
-    async with aiohttp.ClientSession() as http, http.get(f"{server}/health/ready") as response:
-        assert response.status == 200
+    async with aiohttp.ClientSession() as http:
+
+        async def ready() -> bool:
+            async with http.get(f"{server}/health/ready") as response:
+                return response.status == 200
+
+        await eventually(ready)
+        async with http.get(f"{server}/admin/docs") as response:
+            assert response.status == 200
 
 
 async def test_finds_its_pages(program: Path, tmp_path: Path) -> None:
