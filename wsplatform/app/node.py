@@ -64,6 +64,7 @@ class NodePart:
         )
         self._membership = Membership(registry or self._http, self, self, process.tasks)
         self._clients = self._client_face()
+        self._backend = self._make_backend()
         self._settling = _Settling(self._relay, self._membership)
 
     async def start(self) -> None:
@@ -92,7 +93,7 @@ class NodePart:
         return self._transport.acceptors() if isinstance(self._transport, Inbound) else {}
 
     def blueprints(self) -> Sequence[Blueprint]:
-        api = server_api_blueprint(self._backend(), self._policy, self._process.settings.api.max_request_bytes)
+        api = server_api_blueprint(self._backend, self._policy, self._process.settings.api.max_request_bytes)
         return [api, examples_blueprint()] if self._process.settings.node.examples else [api]
 
     @property
@@ -146,8 +147,11 @@ class NodePart:
         return asyncio.get_running_loop().time() - self._began
 
     async def _let_clients_go(self) -> None:
+        """Then the publications: the mesh ends before the view does, so that the peers read all that was accepted."""
         self._fanout.flush()
         await self._clients.drain(self._process.settings.node.drain_seconds)
+        self._backend.close()
+        await self._relay.stop()
 
     def _client_face(self) -> CentrifugeAcceptor:
         settings = self._process.settings
@@ -162,7 +166,7 @@ class NodePart:
             settings.client, settings.proxy.trusted, services, self._sessions, version=__version__
         )
 
-    def _backend(self) -> Backend:
+    def _make_backend(self) -> Backend:
         settings = self._process.settings
         node = LocalNode(self._process.instance, self._uptime)
         local = LocalDirectory(node, self._sessions, self._subscriptions)
