@@ -9,7 +9,7 @@ from functools import partial
 from wsplatform.core.roster import Roster
 from wsplatform.errors import RequestError
 from wsplatform.registry import rows
-from wsplatform.registry.store import Store
+from wsplatform.registry.store import Store, look_at_error
 
 Step = Callable[[Roster], Roster]
 
@@ -40,7 +40,7 @@ class Ledger:
         The future raises what `step` raises (RequestError), or RequestError `database_unavailable`: nothing changed.
         """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        future.add_done_callback(_look_at_error)
+        future.add_done_callback(look_at_error)
         self._waiting.append((step, future))
         self._go_on()
         return future
@@ -106,9 +106,3 @@ def _succeed(futures: list[asyncio.Future[None]]) -> None:
 def _fail(future: asyncio.Future[None], error: BaseException) -> None:
     if not future.done():
         future.set_exception(error)
-
-
-def _look_at_error(future: asyncio.Future[None]) -> None:
-    """Nobody may be waiting any more, which is no reason for asyncio to complain."""
-    if not future.cancelled():
-        future.exception()

@@ -69,7 +69,7 @@ class Store:
         The error is RequestError `database_unavailable` when the database cannot be used, else what `operation` raised.
         """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        future.add_done_callback(_look_at_error)
+        future.add_done_callback(look_at_error)
         if self._ended is None:
             future.set_exception(unavailable("it is closed"))
         elif self._waiting >= MAX_WAITING:
@@ -149,7 +149,7 @@ def _tell(loop: asyncio.AbstractEventLoop, callback: Callable[..., None], *value
         logger.warning("The registry's database answered after the end of the process's event loop")
 
 
-def _look_at_error(future: asyncio.Future[Any]) -> None:
+def look_at_error(future: asyncio.Future[Any]) -> None:
     """Nobody may be waiting any more, which is no reason for asyncio to complain."""
     if not future.cancelled():
         future.exception()
