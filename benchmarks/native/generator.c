@@ -2,17 +2,20 @@
  *
  *   generator PORT PATH
  *
- * Reads commands from standard input, one per line, and answers each with one line of JSON:
+ * Reads commands from standard input, one per line, and answers each with one line of JSON. In TEXT, "%c" becomes the
+ * number of a channel.
  *
- *   open COUNT BURST REPLIES CHANNELS TEXT...   open COUNT connections, at most BURST handshakes at once; on each, send the
- *                                      messages of TEXT (separated by a byte 0x1e; "%c" becomes the number of the
- *                                      connection modulo CHANNELS, or 0), and wait for REPLIES data frames
- *   publisher REPLIES TEXT             open one more connection, which publishes and whose frames do not count
- *   publish TOTAL WINDOW SIZE RATE CHANNELS TEXT   publish TOTAL messages: TEXT with "%c" the channel's number, "%d" the
- *                                      data, a JSON string of SIZE bytes that begins with the time. At most WINDOW are in
- *                                      flight (RATE 0), or RATE a second are sent whatever is in flight. Each is awaited
- *                                      on every connection of its channel.
- *   flood TOTAL WINDOW TEXT REPLIES    send TEXT as a message TOTAL times over all connections, WINDOW unanswered on each
+ *   open COUNT BURST REPLIES CHANNELS TEXT   open COUNT more connections, at most BURST handshakes at once. TEXT is what
+ *                              each sends: steps separated by a byte 0x1d, each of which waits for one more reply.
+ *                              Open is a connection with REPLIES data frames. Its channel: its number modulo CHANNELS
+ *   subscribe EACH WINDOW TEXT         each connection sends TEXT for EACH channels of its own, WINDOW of them unanswered
+ *   publisher PORT REPLIES TEXT        open one more connection, to PORT (0: the same), as `open` does it; it publishes,
+ *                              and its frames do not count. Another one replaces the first
+ *   publish TOTAL WINDOW SIZE RATE CHANNELS SINGLE TEXT   publish TOTAL messages: TEXT with "%d" the data, the inside of
+ *                              a JSON string of SIZE bytes that begins with the time. At most WINDOW are in flight
+ *                              (RATE 0), or RATE a second are sent whatever is in flight. Each is awaited on every
+ *                              connection of its channel (SINGLE 0), or on one (1)
+ *   flood TOTAL WINDOW TEXT            send TEXT as a message TOTAL times over all connections, WINDOW unanswered on each
  *   quit
  *
  * Pings of the server ({} for the Centrifuge protocol, "2" for Engine.IO, control frames) are answered in kind and not
@@ -34,16 +37,18 @@
 #include <unistd.h>
 
 enum { CONNECTING, HANDSHAKE, SETUP, OPEN };
-enum { CHUNK = 1 << 18, MAX_WINDOW = 1 << 16 };
+enum { CHUNK = 1 << 18, MESSAGE_STEP = 0x1d, STRIDE = 7919 };
 
 typedef struct {
-  int fd, state, replies, channel, carry_size, outstanding;
+  int fd, state, replies, channel, carry_size, outstanding, subscribed;
+  const char *next;    /* the step to take after the next reply; NULL: that was the last */
   uint64_t received;   /* data frames since `publish` began */
   unsigned char *carry; /* an incomplete frame */
 } Connection;
 
 static Connection *connections;
 static Connection publisher;
+static unsigned room; /* for connections: as many as there may be descriptors */
 static int count, opened, port, epoll;
 static const char *path;
 static unsigned char input[CHUNK * 2];
@@ -153,19 +158,22 @@ static void keep(Connection *c, const unsigned char *data, size_t size) {
 }
 
 static const char *setup;
-static size_t setup_size;
 static int replies_wanted, channels_wanted;
+
+/* Send the step at `c->next`. */
+static void step(Connection *c) {
+  char text[4096];
+  const char *end = strchr(c->next, MESSAGE_STEP);
+  size_t size = end ? (size_t)(end - c->next) : strlen(c->next);
+  if (size) send_text(c->fd, text, fill(text, c->next, size, c->channel, ""));
+  c->next = end ? end + 1 : NULL;
+}
 
 static void send_setup(Connection *c) {
   c->state = SETUP;
   c->channel = channels_wanted && c != &publisher ? (int)(c - connections) % channels_wanted : 0;
-  char text[4096];
-  for (size_t start = 0; start <= setup_size;) {
-    const char *end = memchr(setup + start, 0x1e, setup_size - start);
-    size_t stop = end ? (size_t)(end - setup) : setup_size;
-    if (stop > start) send_text(c->fd, text, fill(text, setup + start, stop - start, c->channel, ""));
-    start = stop + 1;
-  }
+  c->next = setup;
+  step(c);
   if (!replies_wanted) { c->state = OPEN; opened++; }
 }
 
@@ -192,8 +200,8 @@ static void watch(Connection *c, uint32_t events, int operation) {
   if (epoll_ctl(epoll, operation, c->fd, &event)) die("epoll_ctl");
 }
 
-static void dial(Connection *c) {
-  struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
+static void dial(Connection *c, int to) {
+  struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(to)};
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
   if (c->fd < 0) die("socket");
@@ -232,43 +240,77 @@ static void turn(int timeout) {
 }
 
 static void setup_frame(Connection *c, const unsigned char *payload, uint64_t size) {
-  (void)payload, (void)size;
-  if (c->state == SETUP && ++c->replies == replies_wanted) { c->state = OPEN; opened++; }
+  if (c->state != SETUP) return;
+  if (memmem(payload, size, "\"error\"", 7)) {
+    fprintf(stderr, "refused: %.*s\n", (int)(size > 300 ? 300 : size), payload);
+    exit(1);
+  }
+  if (++c->replies == replies_wanted) { c->state = OPEN; opened++; }
+  else if (c->next) step(c);
 }
 
 static void command_open(int more, int burst) {
-  connections = realloc(connections, sizeof *connections * (count + more));
-  if (count) { fprintf(stderr, "open once\n"); exit(1); }
-  memset(connections, 0, sizeof *connections * more);
+  if ((unsigned)(count + more) > room) { fprintf(stderr, "no descriptors for %d connections\n", count + more); exit(1); }
   on_frame = setup_frame;
   double began = now(), used = cpu();
   patience = began;
-  while (opened < more) {
-    while (count < more && count - opened < burst) dial(&connections[count++]);
+  int wanted = count + more;
+  while (opened < wanted) {
+    while (count < wanted && count - opened < burst) dial(&connections[count++], port);
     turn(100);
   }
-  printf("{\"opened\": %d, \"seconds\": %.6f, \"cpu\": %.6f}\n", opened, now() - began, cpu() - used);
+  printf("{\"opened\": %d, \"seconds\": %.6f, \"cpu\": %.6f}\n", more, now() - began, cpu() - used);
 }
 
-static void command_publisher(void) {
+static void command_publisher(int to) {
   int before = opened;
+  if (publisher.fd) close(publisher.fd);
+  free(publisher.carry);
+  memset(&publisher, 0, sizeof publisher);
   on_frame = setup_frame;
   patience = now();
-  dial(&publisher);
+  dial(&publisher, to ? to : port);
   while (opened == before) turn(100);
   opened = before;
   printf("{}\n");
 }
 
+static uint64_t answered;
+static void answer_frame(Connection *c, const unsigned char *payload, uint64_t size) {
+  (void)payload, (void)size;
+  c->outstanding--, answered++;
+}
+
+static void command_subscribe(int each, int window, const char *text) {
+  on_frame = answer_frame;
+  answered = 0;
+  for (int i = 0; i < count; i++) connections[i].outstanding = connections[i].subscribed = 0;
+  char message[4096];
+  double began = now(), used = cpu();
+  patience = began;
+  while (answered < (uint64_t)each * count) {
+    for (int i = 0; i < count; i++) {
+      Connection *c = &connections[i];
+      for (; c->subscribed < each && c->outstanding < window; c->subscribed++, c->outstanding++)
+        send_text(c->fd, message, fill(message, text, strlen(text), i * each + c->subscribed, ""));
+    }
+    turn(100);
+  }
+  printf("{\"subscribed\": %llu, \"seconds\": %.6f, \"cpu\": %.6f}\n", (unsigned long long)answered, now() - began, cpu() - used);
+}
+
 static uint64_t *arrived;      /* by channel: deliveries */
 static int *members;
 static uint64_t done;
-static int publish_channels;
+static int publish_channels, single;
 
 static void published_frame(Connection *c, const unsigned char *payload, uint64_t size) {
-  int channel = publish_channels ? c->channel % publish_channels : 0;
-  c->received++;
-  if (++arrived[channel] % members[channel] == 0) done++;
+  if (single) done++;
+  else {
+    int channel = publish_channels ? c->channel % publish_channels : 0;
+    c->received++;
+    if (++arrived[channel] % members[channel] == 0) done++;
+  }
   if (!timed) return;
   const unsigned char *at = memmem(payload, size, "t=", 2);
   if (!at || latency_count >= latency_size) return;
@@ -282,6 +324,18 @@ static int compare(const void *a, const void *b) {
 
 static double percentile(double p) {
   return latency_count ? latencies[(uint64_t)((latency_count - 1) * p)] / 1e6 : 0;
+}
+
+/* One publication as a frame at `out`; returns its size. */
+static size_t publication(unsigned char *out, const char *text, uint64_t number, int size) {
+  static char *data, *message;
+  data = realloc(data, size + 64);
+  message = realloc(message, strlen(text) + size + 64);
+  int written = sprintf(data, "t=%.6f;%llu;", now(), (unsigned long long)number);
+  if (written < size) memset(data + written, 'x', size - written);
+  data[written < size ? size : written] = 0;
+  int channel = publish_channels ? number * STRIDE % publish_channels : 0;
+  return frame(out, 1, message, fill(message, text, strlen(text), channel, data));
 }
 
 static void command_publish(uint64_t total, uint64_t window, int size, double rate, int channels, const char *text) {
@@ -298,47 +352,34 @@ static void command_publish(uint64_t total, uint64_t window, int size, double ra
   latencies = malloc(latency_size * sizeof *latencies + 1);
   latency_count = done = frames = 0;
   on_frame = published_frame;
-  char *data = malloc(size + 64), *message = malloc(strlen(text) + size + 64);
-  unsigned char *out = malloc(strlen(text) + size + 128);
+  /* What goes out at one time leaves in one write: so many publications are in flight, not so many wake-ups. */
+  unsigned char *out = malloc((strlen(text) + size + 128) * (timed ? 1 : window));
   double began = now(), used = cpu();
   patience = began;
   uint64_t sent = 0;
   while (done < total) {
-    while (sent < total && (rate > 0 ? now() - began >= sent / rate : sent - done < window)) {
-      int written = sprintf(data, "t=%.6f;%llu;", now(), (unsigned long long)sent);
-      if (written < size) memset(data + written, 'x', size - written);
-      data[written < size ? size : written] = 0;
-      int channel = channels ? sent % channels : 0;
-      size_t length = fill(message, text, strlen(text), channel, data);
-      send_all(publisher.fd, out, frame(out, 1, message, length));
-      sent++;
-    }
-    turn(rate > 0 ? 1 : 100);
+    size_t bytes = 0;
+    while (sent < total && (timed ? !bytes && now() - began >= sent / rate : sent - done < window))
+      bytes += publication(out + bytes, text, sent++, size);
+    if (bytes) send_all(publisher.fd, out, bytes);
+    turn(timed ? 1 : 100);
   }
   double seconds = now() - began;
   double own = cpu() - used;
-  for (int i = 0; i < count; i++) {
+  for (int i = 0; i < count && !single; i++) {
     int channel = channels ? connections[i].channel % channels : 0;
     if (connections[i].received * members[channel] != arrived[channel]) { fprintf(stderr, "connection %d missed or doubled\n", i); exit(1); }
   }
   qsort(latencies, latency_count, sizeof *latencies, compare);
   printf("{\"deliveries\": %llu, \"seconds\": %.6f, \"cpu\": %.6f, \"p50\": %.6f, \"p99\": %.6f, \"p999\": %.6f}\n",
          (unsigned long long)frames, seconds, own, percentile(.5), percentile(.99), percentile(.999));
-  free(arrived), free(members), free(latencies), free(data), free(message), free(out);
+  free(arrived), free(members), free(latencies), free(out);
 }
 
-static int flood_replies;
-static uint64_t flood_back;
-static void flood_frame(Connection *c, const unsigned char *payload, uint64_t size) {
-  (void)payload, (void)size;
-  if (++c->replies % flood_replies == 0) c->outstanding--, flood_back++;
-}
-
-static void command_flood(uint64_t total, int window, int replies, const char *text) {
-  on_frame = flood_frame;
-  flood_replies = replies;
-  flood_back = 0;
-  for (int i = 0; i < count; i++) connections[i].replies = connections[i].outstanding = 0;
+static void command_flood(uint64_t total, int window, const char *text) {
+  on_frame = answer_frame;
+  answered = 0;
+  for (int i = 0; i < count; i++) connections[i].outstanding = 0;
   unsigned char *out = malloc(strlen(text) + 16);
   size_t size = frame(out, 1, text, strlen(text));
   unsigned char *many = malloc(size * window);
@@ -346,17 +387,18 @@ static void command_flood(uint64_t total, int window, int replies, const char *t
   double began = now(), used = cpu();
   patience = began;
   uint64_t sent = 0;
-  while (flood_back < total) {
+  while (answered < total) {
     for (int i = 0; i < count && sent < total; i++) {
       if (connections[i].outstanding > window / 2) continue;
       int n = window - connections[i].outstanding;
+      if (sent + n > total) n = total - sent;
       send_all(connections[i].fd, many, size * n);
       connections[i].outstanding += n;
       sent += n;
     }
     turn(100);
   }
-  printf("{\"messages\": %llu, \"seconds\": %.6f, \"cpu\": %.6f}\n", (unsigned long long)flood_back, now() - began, cpu() - used);
+  printf("{\"messages\": %llu, \"seconds\": %.6f, \"cpu\": %.6f}\n", (unsigned long long)answered, now() - began, cpu() - used);
   free(out), free(many);
 }
 
@@ -369,23 +411,26 @@ int main(int argc, char **argv) {
   getrlimit(RLIMIT_NOFILE, &files);
   files.rlim_cur = files.rlim_max;
   setrlimit(RLIMIT_NOFILE, &files);
+  room = files.rlim_cur - 64;
+  connections = calloc(room, sizeof *connections);
   char *line = NULL;
-  size_t room = 0;
+  size_t line_room = 0;
   ssize_t n;
-  while ((n = getline(&line, &room, stdin)) > 0) {
+  while ((n = getline(&line, &line_room, stdin)) > 0) {
     if (line[n - 1] == '\n') line[--n] = 0;
     int a, b, c, d, at = 0;
     double rate;
     unsigned long long total, window;
     if (sscanf(line, "open %d %d %d %d %n", &a, &b, &c, &d, &at) == 4 && at) {
-      setup = strdup(line + at), setup_size = strlen(setup), replies_wanted = c, channels_wanted = d;
+      setup = strdup(line + at), replies_wanted = c, channels_wanted = d;
       command_open(a, b);
-    } else if (sscanf(line, "publisher %d %n", &a, &at) == 1 && at) {
-      setup = strdup(line + at), setup_size = strlen(setup), replies_wanted = a, channels_wanted = 0;
-      command_publisher();
-    } else if (sscanf(line, "publish %llu %llu %d %lf %d %n", &total, &window, &a, &rate, &b, &at) == 5 && at)
+    } else if (sscanf(line, "subscribe %d %d %n", &a, &b, &at) == 2 && at) command_subscribe(a, b, line + at);
+    else if (sscanf(line, "publisher %d %d %n", &b, &a, &at) == 2 && at) {
+      setup = strdup(line + at), replies_wanted = a, channels_wanted = 0;
+      command_publisher(b);
+    } else if (sscanf(line, "publish %llu %llu %d %lf %d %d %n", &total, &window, &a, &rate, &b, &single, &at) == 6 && at)
       command_publish(total, window, a, rate, b, line + at);
-    else if (sscanf(line, "flood %llu %d %d %n", &total, &a, &b, &at) == 3 && at) command_flood(total, a, b, line + at);
+    else if (sscanf(line, "flood %llu %d %n", &total, &a, &at) == 2 && at) command_flood(total, a, line + at);
     else if (!strcmp(line, "quit")) return 0;
     else { fprintf(stderr, "no such command: %s\n", line); return 2; }
     fflush(stdout);

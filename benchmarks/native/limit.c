@@ -4,7 +4,7 @@
  *
  * It answers connect and subscribe of the benchmark's protocol with constants and finds channel and data of a publish by
  * searching for them. `send`: each publication is sent to each subscriber at once. `join`: what one turn of the loop brings
- * for a channel leaves as one send per subscriber.
+ * for a channel leaves as one send per subscriber, and the replies to what one read brings as one send.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -75,24 +75,36 @@ static void publish(const char *text) {
   if (!join) flush(c);
 }
 
+static unsigned char replies[CHUNK];
+static size_t replies_size;
+
+static void send_replies(Connection *c) {
+  if (replies_size) send_all(c->fd, replies, replies_size);
+  replies_size = 0;
+}
+
+static void answer(Connection *c, const char *reply, size_t size) {
+  replies_size += frame(replies + replies_size, reply, size);
+  if (!join || replies_size > CHUNK / 2) send_replies(c);
+}
+
 static void handle(Connection *connection, char *text) {
-  unsigned char out[256];
   const char *id = strstr(text, "\"id\":");
   char reply[200];
   int number = id ? atoi(id + 5) : 0;
   if (strstr(text, "\"connect\"")) {
     int size = sprintf(reply, "{\"id\":%d,\"connect\":{\"client\":\"00000000-0000-0000-0000-000000000000\",\"version\":\"1\",\"ping\":25,\"pong\":true}}", number);
-    send_all(connection->fd, out, frame(out, reply, size));
+    answer(connection, reply, size);
   } else if (strstr(text, "\"subscribe\"")) {
     Channel *c = channel_of(text);
     if (c->size == c->room) c->fds = realloc(c->fds, sizeof(int) * (c->room = c->room * 2 + 8));
     c->fds[c->size++] = connection->fd;
     int size = sprintf(reply, "{\"id\":%d,\"subscribe\":{}}", number);
-    send_all(connection->fd, out, frame(out, reply, size));
+    answer(connection, reply, size);
   } else if (strstr(text, "\"publish\"")) {
     publish(text);
     int size = sprintf(reply, "{\"id\":%d,\"publish\":{}}", number);
-    send_all(connection->fd, out, frame(out, reply, size));
+    answer(connection, reply, size);
   }
 }
 
@@ -128,6 +140,7 @@ static int receive(Connection *c) {
     }
   }
   if (c->open) at += parse(c, input + at, size - at);
+  send_replies(c);
   free(c->carry);
   c->carry = NULL;
   if ((c->size = size - at)) memcpy(c->carry = malloc(c->size), input + at, c->size);

@@ -15,7 +15,7 @@ async def subscribe(session: str, channel: str) -> None:
 
 
 @server.event
-async def publish(session: str, channel: str, data: str) -> None:
+async def publish(session: str, channel: str, data: str) -> None:  # the return is the acknowledgement
     await server.emit("pub", {"channel": channel, "data": data}, room=channel)
 
 

@@ -26,7 +26,9 @@ async def main() -> None:
                 mine.append(channel)
                 await connection.send('{"id":%d,"subscribe":{}}' % command["id"])
             elif "publish" in command:
-                push = json.dumps({"push": {"channel": command["publish"]["channel"], "pub": command["publish"]["data"]}})
+                push = json.dumps(
+                    {"push": {"channel": command["publish"]["channel"], "pub": {"data": command["publish"]["data"]}}}
+                )
                 broadcast(channels[command["publish"]["channel"]], push)
                 await connection.send('{"id":%d,"publish":{}}' % command["id"])
         for channel in mine:

@@ -1,4 +1,4 @@
-// npm ws, as its documentation advises for speed: no compression, the native buffer helpers, a frame made once per message.
+// npm ws, as its documentation advises for speed: no compression, the native helpers of bufferutil, a message made once.
 // node ws.mjs PORT
 import { WebSocketServer } from "ws";
 

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from benchmarks import own as own_cases
+from benchmarks.host import BenchmarkError, choose_cores, descriptors, describe
+from benchmarks.install import prepare
+from benchmarks.report import Run, as_json, markdown
+from benchmarks.results import Results
+from benchmarks.scenarios import Bench, audience, channels, flood
+from benchmarks.servers import SEND, Server, limits, own, peers
+
+_NEEDED_DESCRIPTORS = 9_500
+_FEW, _MANY = 1000, 9000
+
+
+def main() -> int:
+    arguments = _arguments()
+    began = time.monotonic()
+    try:
+        if descriptors() < _NEEDED_DESCRIPTORS:
+            raise BenchmarkError(
+                f"A process may open {descriptors()} files here; {_NEEDED_DESCRIPTORS} are needed: raise ulimit -Hn."
+            )
+        with tempfile.TemporaryDirectory(prefix="wsplatform-bench-") as folder:
+            run = _measure(arguments, Path(folder), began)
+    except BenchmarkError as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    text = markdown(run)
+    print(text)
+    if arguments.out is not None:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        (arguments.out / "benchmarks.md").write_text(text)
+        (arguments.out / "benchmarks.json").write_text(as_json(run))
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="wsplatform beside other servers.")
+    parser.add_argument("--quick", action="store_true", help="a few minutes instead of half an hour, and less exact")
+    parser.add_argument("--rounds", type=int, help="how often everything is measured (5; quick: 2)")
+    parser.add_argument("--effort", type=float, help="the length of each measurement (1; quick: 0.25)")
+    parser.add_argument("--servers", nargs="+", metavar="NAME", help="only these, and the limits in C")
+    parser.add_argument("--only", nargs="+", choices=sorted({*_SCENARIOS, *_OWN, "linear"}), help="only these cases")
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="where benchmarks.md and benchmarks.json are written"
+    )
+    return parser.parse_args()
+
+
+def _measure(arguments: argparse.Namespace, folder: Path, began: float) -> Run:
+    quick = arguments.quick
+    tools = prepare(folder)
+    servers = [*limits(tools), own(), *peers(tools)]
+    if arguments.servers:
+        servers = [
+            server for server in servers if server.name in {*arguments.servers, *(one.name for one in limits(tools))}
+        ]
+    results = Results()
+    bench = Bench(choose_cores(), tools, folder, results, arguments.effort or (0.25 if quick else 1.0))
+    rounds = arguments.rounds or (2 if quick else 5)
+    for number in range(1, rounds + 1):
+        steps = list(_round(bench.in_round(number), servers, arguments, number))
+        random.shuffle(steps)
+        for index, (what, step) in enumerate(steps, 1):
+            print(f"round {number}/{rounds}, {index}/{len(steps)}: {what}", file=sys.stderr)
+            step()
+    versions = {server.name: server.version for server in servers}
+    return Run(results, describe(), versions, tools.missing, rounds, time.monotonic() - began)
+
+
+_SCENARIOS: dict[str, Callable[[Bench, Server], None]] = {
+    "few": partial(audience, subscribers=_FEW),
+    "many": partial(audience, subscribers=_MANY),
+    "channels": channels,
+    "flood": flood,
+}
+_OWN: dict[str, Callable[[Bench], None]] = {
+    "names": partial(own_cases.names, many=1_000_000),
+    "nodes": own_cases.two_nodes,
+    "forward": own_cases.forwarding,
+    "inside": own_cases.inside,
+}
+_ONCE = ("many", "names")
+"""What a quick run does in its first round only."""
+
+
+def _round(
+    bench: Bench, servers: list[Server], arguments: argparse.Namespace, number: int
+) -> Iterator[tuple[str, Callable[[], None]]]:
+    wanted = arguments.only or [*_SCENARIOS, *_OWN, "linear"]
+    if arguments.quick and number > 1:
+        wanted = [name for name in wanted if name not in _ONCE]
+    for name in wanted:
+        if name in _SCENARIOS:
+            for server in servers:
+                yield f"{name}: {server.name}", partial(_SCENARIOS[name], bench, server)
+        elif name == "linear":
+            for server in (own(), next(server for server in servers if server.name == SEND)):
+                yield f"linear: {server.name}", partial(own_cases.linear, bench, server)
+        else:
+            yield name, partial(_OWN[name], bench)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

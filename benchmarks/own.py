@@ -1,0 +1,158 @@
+"""What only the platform is asked: does cost stay linear, what do other nodes add, what does the collector see."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+from benchmarks.host import BenchmarkError, pinned
+from benchmarks.install import HERE
+from benchmarks.results import Case
+from benchmarks.scenarios import (
+    BURST,
+    Bench,
+    Load,
+    cost,
+    fan_out,
+    fan_out_case,
+    opening,
+    publisher,
+    publishing,
+    warm_up,
+)
+from benchmarks.servers import OWN, Running, Server, own
+
+_NAMERS = 100  # connections that hold the channels
+_MANY = 9000
+_SHORT = 128
+
+
+def linear(bench: Bench, server: Server) -> None:
+    """The same server with 1,000, 2,000 and 4,000 subscribers of one channel; also asked of the C limit."""
+    with Running(server, bench.cores.server, bench.folder) as running, bench.generator(running) as generator:
+        before = 0
+        for subscribers in (1000, 2000, 4000):
+            generator.do(opening(running, subscribers - before))
+            if not before:
+                publisher(running, generator)
+            load = Load(bench.times(120_000 // subscribers), 1, _SHORT)
+            warm_up(bench, running, generator, replace(load, publications=10))
+            case = fan_out_case(subscribers, load)
+            fan_out(bench, running, generator, load, replace(case, group="Linearity"))
+            before = subscribers
+
+
+def names(bench: Bench, many: int) -> None:
+    """Publications to channels with one subscriber each: a hundred of them, and `many`."""
+    for count in (100, many):
+        each = count // _NAMERS
+        server = own({"WSP_CLIENT__MAX_CHANNELS": str(max(each, 128))})
+        dialect = server.dialect
+        with Running(server, bench.cores.server, bench.folder) as running, bench.generator(running) as generator:
+            generator.do(f"open {_NAMERS} {BURST} {dialect.connect[0]} 0 {dialect.connect[1]}")
+            phase = generator.do(f"subscribe {each} 64 {dialect.subscribe}")
+            bench.add(OWN, Case("Names", f"subscribe, {count:,} names", "cost", "µs"), cost(phase, each * _NAMERS))
+            publisher(running, generator)
+            load = Load(bench.times(200_000), 64, _SHORT, count, single=True)
+            warm_up(bench, running, generator, replace(load, publications=20_000))
+            case = Case("Names", f"publication to one of {count:,} names, one subscriber each", "cost", "µs")
+            fan_out(bench, running, generator, load, case)
+
+
+def two_nodes(bench: Bench, subscribers: int = 1000) -> None:
+    """Publish where the subscribers are, then on another node. CPU of both nodes, per publication."""
+    first, second = own({"WSP_NODE__ID": "a"}), own({"WSP_NODE__ID": "b"}, role="node")
+    with Running(first, bench.cores.generator, bench.folder) as a:
+        registry = {"WSP_REGISTRY__URL": f"http://127.0.0.1:{a.port}"}
+        second = replace(second, environment={**second.environment, **registry})
+        with (
+            Running(second, bench.cores.server, bench.folder) as b,
+            bench.generator(b, a.pid, b.pid) as generator,
+        ):
+            generator.do(opening(b, subscribers))
+            for window, count in ((1, 120), (8, 480)):
+                load = Load(bench.times(count, 3 * window), window, _SHORT)
+                for where, port in (("the subscribers' node", b.port), ("another node", a.port)):
+                    publisher(b, generator, port)
+                    warm_up(bench, b, generator, replace(load, publications=2 * window + 8))
+                    phase = generator.do(publishing(b, load))
+                    case = Case(
+                        "Two nodes",
+                        f"published on {where}, {subscribers:,} subscribers, {window} in flight",
+                        "cost",
+                        "µs",
+                    )
+                    parts = {"publisher's": phase.cpu[0], "subscribers'": phase.cpu[1]}
+                    values = {name: cpu / load.publications * 1e6 for name, cpu in parts.items()}
+                    bench.add(OWN, case, {**cost(phase, load.publications), **values})
+
+
+def forwarding(bench: Bench) -> None:
+    """One way, mesh against a bare stream: µs of CPU per message on either side."""
+    for batch, count in ((1, 40_000), (10, 200_000), (100, 400_000)):
+        messages = bench.times(count, 10_000)
+        for kind, server in (("mesh", OWN), ("stream", "asyncio stream")):
+            send, receive = _forward(bench, kind, messages, batch)
+            for side, cpu in (("send", send), ("receive", receive)):
+                case = Case("Node to node", f"{side} 190 B, {batch} in a turn of the loop", "cost", "µs")
+                bench.add(server, case, {"cost": cpu / messages * 1e6})
+
+
+def inside(bench: Bench) -> None:
+    """A process of the platform with a probe in it: the collector's work, and the longest turn of the loop."""
+    probe = replace(own(), command=lambda port: (sys.executable, "-m", "benchmarks.probes.node", str(port)))
+    with Running(probe, bench.cores.server, bench.folder) as running, bench.generator(running) as generator:
+        empty = running.ask("objects")
+        generator.do(opening(running, _MANY))
+        full = running.ask("objects")
+        collect = min(running.ask("collect")["seconds"] for _ in range(3))
+        case = Case("Collector", f"full collection at {_MANY:,} connections", "cost", "ms")
+        objects = (full["tracked"] - empty["tracked"]) / _MANY
+        bench.add(OWN, case, {"cost": collect * 1e3, "tracked per connection": objects})
+        publisher(running, generator)
+        generator.do(publishing(running, Load(8, 8, _SHORT)))
+        for window in (1, 8):
+            running.ask("watch")
+            generator.do(publishing(running, Load(bench.times(40, 3 * window), window, 1024)))
+            longest = running.ask("longest")["longest"]
+            case = Case("Longest turn", f"{_MANY:,} subscribers, 1 KiB, {window} in flight", "cost", "ms")
+            bench.add(OWN, case, {"cost": longest * 1e3})
+
+
+def _forward(bench: Bench, kind: str, messages: int, batch: int) -> tuple[float, float]:
+    """CPU seconds of the sender and of the receiver."""
+    command = [sys.executable, "-m", "benchmarks.probes.forward", kind]
+    with pinned(bench.cores.server):
+        receiver = _probe([*command, "receive"])
+    try:
+        port = int(_line(receiver)["port"])
+        with pinned(bench.cores.generator):
+            sender = _probe([*command, "send", str(port), str(messages), str(batch), "190"])
+        try:
+            return _line(sender)["cpu"], _line(receiver)["cpu"]
+        finally:
+            _end(sender)
+    finally:
+        _end(receiver)
+
+
+def _probe(command: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(command, cwd=HERE.parent, stdout=subprocess.PIPE, text=True)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.wait()
+    assert process.stdout is not None
+    process.stdout.close()
+
+
+def _line(process: subprocess.Popen[str]) -> dict[str, float]:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    if not line:
+        raise BenchmarkError("a probe of the mesh has ended early")
+    answer: dict[str, float] = json.loads(line)
+    return answer

@@ -1,0 +1,211 @@
+"""Messages from one process to another: over the platform's mesh, or over a bare stream with nothing around it.
+
+    python -m benchmarks.probes.forward mesh|stream receive
+    python -m benchmarks.probes.forward mesh|stream send PORT MESSAGES BATCH SIZE
+
+The receiver prints its port. After MESSAGES, of which BATCH are sent in one turn of the loop, each side prints the
+seconds of CPU that they took. What is under way is bounded by acknowledgements, the same for both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import uvloop
+
+from wsplatform.model import Instance
+from wsplatform.net.sweep import Sweep
+from wsplatform.net.tasks import Tasks
+from wsplatform.settings import ClusterTable
+from wsplatform.testing.node_face import NodeFace
+from wsplatform.transports.base import Peer, TransportContext
+from wsplatform.transports.websocket import WebSocketTransport
+
+_ACKNOWLEDGE = 5000
+_UNDER_WAY = 4 * _ACKNOWLEDGE
+_HEAD = 4
+_DIALS, _LISTENS = Instance("dials", "1"), Instance("listens", "1")
+
+
+class Carrier(Protocol):
+    """send: one message, before the end of this turn."""
+
+    def send(self, message: bytes) -> object: ...
+
+
+class Stream(asyncio.Protocol):
+    """Length and message, again and again; what is sent in one turn leaves in one write."""
+
+    def __init__(self, received: Callable[[bytes], None], connected: Callable[[Carrier], None]) -> None:
+        self._received = received
+        self._connected = connected
+        self._transport: asyncio.Transport
+        self._rest = b""
+        self._pending: list[bytes] = []
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._connected(self)
+
+    def data_received(self, data: bytes) -> None:
+        data = self._rest + data
+        at, end, received = 0, len(data), self._received
+        while end - at >= _HEAD:
+            stop = at + _HEAD + int.from_bytes(data[at : at + _HEAD], "big")
+            if stop > end:
+                break
+            received(data[at + _HEAD : stop])
+            at = stop
+        self._rest = data[at:]
+
+    def send(self, message: bytes) -> None:
+        if not self._pending:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._pending.append(len(message).to_bytes(_HEAD, "big"))
+        self._pending.append(message)
+
+    def _flush(self) -> None:
+        self._transport.write(b"".join(self._pending))
+        self._pending.clear()
+
+
+class Mesh:
+    """transports.base.TransportEvents of the platform's default transport, between two nodes."""
+
+    def __init__(self, received: Callable[[bytes], None], connected: Callable[[Carrier], None]) -> None:
+        self._received = received
+        self._connected = connected
+        self._peer = ""
+        self._sweep = Sweep(0.25)
+        settings = ClusterTable(secrets=("a cluster secret of the benchmark",))
+        self._transport = WebSocketTransport(TransportContext(settings, Tasks(), self._sweep))
+
+    def up(self, peer: Peer) -> None:
+        self._peer = peer.id
+        self._connected(self)
+
+    def received(self, peer_id: str, envelope: bytes) -> None:
+        self._received(envelope)
+
+    def down(self, peer: Peer, why: str) -> None:
+        print(f"disconnected: {why}", file=sys.stderr)
+
+    def send(self, message: bytes) -> bool:
+        return self._transport.send(self._peer, message)
+
+    async def listen(self) -> int:
+        self._sweep.start(asyncio.get_running_loop())
+        face = NodeFace(self._transport.acceptors(), self._sweep)
+        await face.open()
+        await self._transport.start(Peer(_LISTENS, face.url), self)
+        self._transport.set_peers(frozenset({Peer(_DIALS)}))
+        return face.port
+
+    async def dial(self, port: int) -> None:
+        self._sweep.start(asyncio.get_running_loop())
+        await self._transport.start(Peer(_DIALS), self)
+        self._transport.set_peers(frozenset({Peer(_LISTENS, f"ws://127.0.0.1:{port}")}))
+
+
+class Receiver:
+    """Acknowledges; prints what the messages between the first and one that is marked took."""
+
+    def __init__(self) -> None:
+        self.done = asyncio.Event()
+        self._carrier: Carrier
+        self._count = 0
+        self._began = 0.0
+
+    def connected(self, carrier: Carrier) -> None:
+        self._carrier = carrier
+
+    def received(self, message: bytes) -> None:
+        if not self._count:
+            self._began = time.process_time()
+        self._count += 1
+        if self._count % _ACKNOWLEDGE == 0:
+            self._carrier.send(b"%d" % self._count)
+        if message == b"end":
+            print(json.dumps({"cpu": time.process_time() - self._began}), flush=True)
+            self.done.set()
+
+
+class Sender:
+    """`messages` of `size` bytes, `batch` in each turn of the loop."""
+
+    def __init__(self, messages: int, batch: int, size: int) -> None:
+        self.done = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._left = messages
+        self._batch = batch
+        self._message = b"x" * size
+        self._sent = self._acknowledged = 0
+        self._waiting = False
+        self._carrier: Carrier
+        self._began = 0.0
+
+    def connected(self, carrier: Carrier) -> None:
+        self._carrier = carrier
+        self._began = time.process_time()
+        self._loop.call_soon(self._turn)
+
+    def received(self, message: bytes) -> None:
+        self._acknowledged = int(message)
+        if self._waiting:
+            self._waiting = False
+            self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        if self._sent - self._acknowledged > _UNDER_WAY:
+            self._waiting = True
+            return
+        send, message = self._carrier.send, self._message
+        for _ in range(self._batch):
+            send(message)
+        self._sent += self._batch
+        if self._sent < self._left:
+            self._loop.call_soon(self._turn)
+        else:
+            self._carrier.send(b"end")
+            print(json.dumps({"cpu": time.process_time() - self._began}), flush=True)
+            self.done.set()
+
+
+async def _receive(kind: str) -> None:
+    receiver = Receiver()
+    if kind == "mesh":
+        port = await Mesh(receiver.received, receiver.connected).listen()
+    else:
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(lambda: Stream(receiver.received, receiver.connected), "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+    print(json.dumps({"port": port}), flush=True)
+    await receiver.done.wait()
+
+
+async def _send(kind: str, port: int, sender: Sender) -> None:
+    if kind == "mesh":
+        await Mesh(sender.received, sender.connected).dial(port)
+    else:
+        loop = asyncio.get_running_loop()
+        await loop.create_connection(lambda: Stream(sender.received, sender.connected), "127.0.0.1", port)
+    await sender.done.wait()
+    await asyncio.sleep(1.0)  # until the receiver has all of it
+
+
+async def _main(kind: str, role: str, *numbers: str) -> None:
+    if role == "receive":
+        await _receive(kind)
+    else:
+        port, messages, batch, size = map(int, numbers)
+        await _send(kind, port, Sender(messages, batch, size))
+
+
+if __name__ == "__main__":
+    uvloop.run(_main(*sys.argv[1:]))
