@@ -24,8 +24,16 @@ if TYPE_CHECKING:
 
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-_CHATTY = ("asyncio", "aiohttp.access", "sanic.access", "sanic.root", "sanic.server", "sanic.websockets")
-"""Loggers that tell about each request or connection, or greet: heard from WARNING up."""
+_CHATTY = (
+    "asyncio",
+    "aiohttp.access",
+    "peewee.migrations",
+    "sanic.access",
+    "sanic.root",
+    "sanic.server",
+    "sanic.websockets",
+)
+"""Loggers that tell about each request or connection, greet, or say what is said here: heard from WARNING up."""
 
 
 def set_up(table: LogTable, node_id: str = "") -> None:

@@ -8,7 +8,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def folder(name: str) -> Path:
-    """The folder `name` ("config", "migrations", "examples/chat"): in an installed package, else beside it in a checkout.
+    """The folder `name` ("config", "migrations", "examples/chat"), in an installed package or beside it in a checkout.
 
     Raises FileNotFoundError when neither exists, which means a broken installation.
     """

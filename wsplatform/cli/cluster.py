@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
+import shutil
 import signal
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -198,7 +201,7 @@ Everything is ready. Ctrl-C ends it.
 
 To try, in another terminal:
 
-  Subscribe, with the JavaScript SDK:
+  Subscribe, with the JavaScript SDK, in a folder of its own:
     npm install centrifuge ws && node --input-type=module -e '
       import {{ Centrifuge }} from "centrifuge"; import WebSocket from "ws"
       const client = new Centrifuge("{socket}", {{ websocket: WebSocket }})
@@ -211,5 +214,14 @@ To try, in another terminal:
   Open the documentation of the HTTP APIs:
     python3 -m webbrowser {addresses.registry}/admin/docs
 
+  Rules, keys and nodes, from the command line:
+    export WSP_SERVER={addresses.registry} WSP_KEY={keys.admin_key}
+    {program()} nodes
+
   Chat, in a browser: {entry}/examples/chat/
 """
+
+
+def program() -> str:
+    """How this program is called from a shell as this one: by its name where that is on the PATH."""
+    return "wsplatform" if shutil.which("wsplatform") else f"{shlex.quote(sys.executable)} -m wsplatform"

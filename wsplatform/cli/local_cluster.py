@@ -78,6 +78,7 @@ class LocalCluster:
         proxied = {**self._balancer.environment()} if self._balancer else {}
         registry = await self._registry.start(["--role", "registry"], self._for_registry(proxied))
         url = str(registry["url"])
+        api_key = await self._api_key(url)  # before there are nodes, which then know it from the start
         infos = await asyncio.gather(
             *(node.start(["--role", "node"], self._for_node(node.name, url, bool(proxied))) for node in self._nodes)
         )
@@ -87,7 +88,7 @@ class LocalCluster:
         balancer = f"http://{_reachable(self._plan.bind)}" if self._balancer else None
         try:
             async with asyncio.timeout(READY_SECONDS):
-                api_key = await self._until_ready(balancer, url, nodes)
+                await self._until_ready(balancer, nodes)
         except TimeoutError as error:
             raise StartError("start_timeout", f"The cluster was not ready within {READY_SECONDS:.0f} s.") from error
         return Addresses(balancer, url, nodes, api_key)
@@ -145,14 +146,11 @@ class LocalCluster:
         trusted = {"WSP_PROXY__TRUSTED": LOOPBACK} if proxied else {}
         return {**self._plan.environment, **trusted, "WSP_NODE__ID": name, "WSP_REGISTRY__URL": registry}
 
-    async def _until_ready(self, balancer: str | None, registry: str, nodes: tuple[NodeAddress, ...]) -> str:
+    async def _until_ready(self, balancer: str | None, nodes: tuple[NodeAddress, ...]) -> None:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as http:
             await asyncio.gather(*(_until(_is_ready, http, node.url) for node in nodes))
-            api_key = await self._api_key(registry)
-            await asyncio.gather(*(_until(_is_known, http, node.url, api_key) for node in nodes))
             if balancer is not None:
                 await _until_balanced(http, balancer, {node.id for node in nodes})
-        return api_key
 
     async def _api_key(self, registry: str) -> str:
         """The one of an earlier run, where the registry still knows it, or a new one."""
@@ -187,15 +185,6 @@ async def _until(condition: Callable[..., Awaitable[bool]], *arguments: object) 
 async def _is_ready(http: aiohttp.ClientSession, url: str) -> bool:
     try:
         async with http.get(f"{url}/health/ready") as response:
-            return response.status == 200
-    except (aiohttp.ClientError, TimeoutError):
-        return False
-
-
-async def _is_known(http: aiohttp.ClientSession, url: str, key: str) -> bool:
-    """Whether the node knows the API key: the registry tells it within a moment."""
-    try:
-        async with http.post(f"{url}/api/info", json={}, headers={"X-API-Key": key}) as response:
             return response.status == 200
     except (aiohttp.ClientError, TimeoutError):
         return False
