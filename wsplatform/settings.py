@@ -1,4 +1,8 @@
-"""Settings: frozen typed tables. `settings_load.py` fills them."""
+"""Settings: frozen typed tables. `settings_load.py` fills them.
+
+The docstring of a table says what it is for and then, for each key, `key: what it means`. scripts/settings_table.py
+makes the tables of docs/running.md from that.
+"""
 
 from __future__ import annotations
 
@@ -33,11 +37,22 @@ class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 class NodeTable(_Table):
     """The listener of a process, and the node that it holds.
 
-    id: unique in the cluster; empty: the host's name and a random ending.
-    url: the address (http://host:port) that the load balancer reaches the node at; empty: made from host and port.
+    id: The node's name, which no other node of the cluster may have. Empty: the host's name and a random ending.
+    host: The address to listen on, for clients, backends and operators; `0.0.0.0` for all of IPv4, `::` for IPv6 too.
+    port: The port to listen on; 0: a free one.
+    url: Where the load balancer reaches this node, `http://host:port`. Empty: made from `host` and `port`; of a host
+        that stands for all addresses, the one that the machine's own name stands for.
+    drain_seconds: Over how long clients are asked to go elsewhere when the process ends, evenly. 0: all at once.
+    examples: Serve the example page at `/examples/chat/`.
     """
 
-    id: Annotated[str, msgspec.Meta(pattern=rf"^({NODE_ID_PATTERN})?\Z")] = ""
+    id: Annotated[
+        str,
+        msgspec.Meta(
+            pattern=rf"^({NODE_ID_PATTERN})?\Z",
+            description="up to 64 letters, digits and _ . -, the first a letter or digit, or nothing",
+        ),
+    ] = ""
     host: str = "127.0.0.1"
     port: Port = 8000
     url: str = ""
@@ -46,10 +61,29 @@ class NodeTable(_Table):
 
 
 class ClientTable(_Table):
-    """The client face. Sizes in bytes, times in seconds.
+    """The clients' face, on every node.
 
-    allowed_origins: values of the Origin header that may connect, `*` standing for any characters; a connection
-    without the header (an app, a device) is always admitted; empty: only pages of the host they connect to.
+    allow_anonymous: Let clients in that have no token. They have no user id.
+    token_hmac_secrets: Secrets of at least 32 bytes that tokens may be signed with (HS256). Any of them will do, so
+        that a secret can be exchanged; `wsplatform token` signs with the first.
+    token_public_keys: PEM texts of the public keys of those who may sign tokens: RSA of 2048 bits or more (RS256), or
+        EC on P-256 (ES256).
+    token_issuer: Tokens must have this in `iss`. Empty: it is not looked at.
+    token_audience: Tokens must have this in `aud`. Empty: it is not looked at.
+    allowed_origins: Pages that may connect: values of the header Origin, such as `https://example.org`; `*` stands for
+        any characters. Empty: pages of the host that they connect to. What is no page (an app, a device) sends no
+        Origin, and may always connect.
+    max_message_bytes: The largest message of a client; one that is larger ends its connection (1009).
+    max_outbox_bytes: How much may wait for a client that does not read; then its connection is ended (3008).
+    max_channels: Channels that one client may be subscribed to.
+    max_connections: Connections of clients to one node; one more is answered with 503. 0: no limit.
+    ping_seconds: How often clients are pinged.
+    pong_seconds: How long a client may take to answer; then its connection is ended (3012).
+    connect_seconds: How long a connection may take to say who it is; then it is ended (3502).
+    head_bytes: The largest head of a connection's first request, on every face (431).
+    head_seconds: How long that may take to arrive (408); a connection that says nothing is closed as soon.
+    close_seconds: How long a client may take to answer a close; then its connection is cut.
+    deflate: Compress messages from 256 bytes on for clients that offer permessage-deflate. Costs CPU.
     """
 
     allow_anonymous: bool = False
@@ -72,7 +106,12 @@ class ClientTable(_Table):
 
 
 class ApiTable(_Table):
-    """The backends' face. Sizes in bytes, times in seconds."""
+    """The backends' face, on every node: the [server API](server-api.md).
+
+    max_request_bytes: The largest request, on every face (413).
+    max_publication_bytes: The largest publication: data and tags. A channel's rule may allow less.
+    survey_seconds: How long the answers of other nodes are waited for.
+    """
 
     max_request_bytes: Size = 8_388_608
     max_publication_bytes: Size = 1_048_576
@@ -80,11 +119,21 @@ class ApiTable(_Table):
 
 
 class ClusterTable(_Table):
-    """The nodes' face.
+    """The nodes' face: how the processes of a cluster talk to each other.
 
-    secrets: the first signs, all are accepted. host/port: an address of its own for the node face; port 0: the node
-    face shares the clients' listener. url: the address (ws://host:port) that other nodes reach; empty: made from host
-    and port. outbox_bytes: what may wait for one peer.
+    name: Nodes and registries of another name are refused: a guard against settings that were mixed up.
+    secrets: What proves that a process belongs to the cluster: secrets of at least 32 bytes, the same everywhere. The
+        first is used, all are accepted, so that a secret can be exchanged.
+    host: The address to listen on, if `port` is not 0.
+    port: A port for this face alone. 0: it shares the one of `[node]`.
+    url: Where other nodes reach this one, `ws://host:port`. Empty: made from `host` and `port`, or those of `[node]`.
+    transport: What carries messages between nodes: the name of an installed transport. `websocket` is; `memory` is for
+        tests, within one process.
+    outbox_bytes: How much may wait for one other node; then publications for it are dropped, and counted.
+    max_envelope_bytes: The largest message between nodes: a publication, or the answer of one node to a question.
+    ping_seconds: How often a node lets the others hear of it.
+    dead_seconds: After how long a silence a connection between two nodes is given up; more than `ping_seconds`.
+    interest_seconds: How long a subscribe waits at most for the other nodes to know of it.
     """
 
     name: str = "wsplatform"
@@ -103,9 +152,15 @@ class ClusterTable(_Table):
 class RegistryTable(_Table):
     """The registry, and the way to it.
 
-    url: where nodes find it (http://host:port); unused by role "all", which holds its own. database: a peewee URL.
-    admin_key: a key with scope admin that needs no row in the database: the first one of a new installation.
-    dead_seconds: a node that has not reported for so long leaves the view.
+    url: Where nodes reach its node face, `http://host:port`. Role `all` has its own.
+    database: `sqlite:///file.db` (below the working directory), `sqlite:////folder/file.db`, `sqlite:///:memory:`, or
+        `postgresql://user:password@host:port/name`, which needs `pip install 'wsplatform[postgresql]'`.
+    admin_key: A key for the admin API that needs no database: the first one of a new installation. At least 32 bytes.
+    auto_migrate: Bring the database up to date at the start. Otherwise `wsplatform migrate` has to be run first.
+    heartbeat_seconds: How often nodes report; told to them by the registry.
+    dead_seconds: A node that has not reported for so long is taken out of the cluster; more than `heartbeat_seconds`.
+    timeout_seconds: How long a node waits for an answer of the registry.
+    fallback_rule: A [channel rule](#channel-rules) that holds until one is set for the same pattern; a table.
     """
 
     url: str = "http://127.0.0.1:8000"
@@ -119,7 +174,11 @@ class RegistryTable(_Table):
 
 
 class LogTable(_Table):
-    """level: of loguru; format: `human` lines or one `json` object a line."""
+    """What is logged, to standard error.
+
+    level: The least important lines that are written.
+    format: `human`: lines for people; `json`: an object a line.
+    """
 
     level: Literal["TRACE", "DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     format: Literal["human", "json"] = "human"
@@ -162,19 +221,24 @@ _Account = Annotated[
 
 
 class HAProxyTable(_Table):
-    """The load balancer, kept current by the plugin of that name when `enabled`.
+    """The load balancer, on the registry's host. See [HAProxy](#haproxy).
 
-    binary: its name on PATH, or its path; the configuration is checked with it before it is put in place.
-    bind: where clients connect (host:port) without TLS; empty: nowhere. tls_bind: where they connect with TLS, served
-    once there is a `certificate`: a PEM file with the certificate, its chain and the key. With both, clients choose.
-    config_file: where the configuration is written, readable by HAProxy under the same path; beside it, with
-    `.state` added to its name, what HAProxy knows of the servers' health when it is reloaded.
-    master_socket, stats_socket: HAProxy's control sockets; whoever can write to them controls HAProxy. The first
-    one is how it is told to read the configuration again (`haproxy -W -S master_socket,mode,600 -f config_file`).
-    user, group: what a HAProxy that was started by root changes to; empty: it stays what it is.
-    tunnel_seconds: a websocket that is silent in both directions for so long is cut: more than client.ping_seconds.
-    max_connections: clients at once; more wait until one goes. Fewer where HAProxy may not open 2 descriptors for each.
-    log_requests: a line for each request (on HAProxy's standard output, without query strings), not only for errors.
+    enabled: Keep HAProxy's configuration in step with the cluster.
+    binary: HAProxy's name on PATH, or its path. The configuration is checked with it before it is put in place.
+    bind: Where clients connect without TLS, `host:port`. Empty: nowhere.
+    tls_bind: Where clients connect with TLS, once there is a `certificate`.
+    certificate: A PEM file with the certificate, its chain and its key.
+    config_file: Where the configuration is written, readable by HAProxy under the same path. Beside it, with `.state`
+        added to its name: what HAProxy knows of the nodes' health when it is reloaded.
+    master_socket: The socket through which HAProxy is told to read its configuration again. Whoever can write to it
+        controls HAProxy.
+    stats_socket: The socket through which HAProxy tells of its servers. Whoever can write to it controls HAProxy.
+    user: The account that a HAProxy started by root changes to. Empty: none.
+    group: The same for its group.
+    tunnel_seconds: A websocket that is silent in both directions for so long is cut; more than `client.ping_seconds`.
+    max_connections: Clients at once; more wait until one goes. Fewer where HAProxy may not open two descriptors for
+        each.
+    log_requests: Have HAProxy log every request, without its query string, and not only what goes wrong.
     """
 
     enabled: bool = False
@@ -193,7 +257,11 @@ class HAProxyTable(_Table):
 
 
 class ProxyTable(_Table):
-    """trusted: addresses or networks of load balancers whose X-Forwarded-For (its last value) is believed."""
+    """Proxies in front of the nodes.
+
+    trusted: Addresses or networks, such as `10.0.0.0/8`, whose X-Forwarded-For is believed: its last value is the
+        client's address in the log.
+    """
 
     trusted: tuple[str, ...] = ()
 
