@@ -136,6 +136,13 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     status: NodeStatus
 
 
+class Known(msgspec.Struct, frozen=True, array_like=True):
+    """The highest numbers that a node has ever been given, by this registry or one that has lost its database."""
+
+    view: int = 0
+    config: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Registration:
     """What a node gets for registering: the view with itself in it, the rules and keys, and how often to report (s)."""

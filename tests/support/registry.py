@@ -16,6 +16,7 @@ from wsplatform.model import (
     Heartbeat,
     HeartbeatReply,
     Instance,
+    Known,
     Member,
     NodeStatus,
     Registration,
@@ -47,7 +48,7 @@ class MemoryRegistry:
         rules = tuple(ChannelRule(pattern=pattern) for pattern in patterns)
         self.config = ClusterConfig(self.config.version + 1, rules)
 
-    async def register(self, member: Member) -> Registration:
+    async def register(self, member: Member, known: Known = Known()) -> Registration:  # noqa: B008 - immutable
         if member.instance in self._taken_over:
             raise self._superseded()
         self.registrations += 1

@@ -43,7 +43,7 @@ from wsplatform.core.node_events import (
 from wsplatform.core.node_life import Life, Timing, step
 from wsplatform.core.throttle import Throttle
 from wsplatform.errors import PlatformError, RequestError
-from wsplatform.model import ClusterConfig, Heartbeat, Member, NodeStatus, View
+from wsplatform.model import ClusterConfig, Heartbeat, Known, Member, NodeStatus, View
 from wsplatform.net.tasks import Tasks
 from wsplatform.node.registry_client import RegistryService
 
@@ -231,7 +231,7 @@ class Membership:
     async def _register(self, facts: Facts) -> Event:
         member = msgspec.structs.replace(self._own, ready=facts.ready, draining=facts.draining)
         try:
-            registration = await self._client.register(member)
+            registration = await self._client.register(member, self._known)
         except PlatformError as error:
             return self._failed(error, RegistrationFailed)
         self._answered()
@@ -247,14 +247,13 @@ class Membership:
         return ChannelsLoaded()
 
     async def _heartbeat(self, state: State, facts: Facts) -> Event:
+        known = self._known
         status = msgspec.structs.replace(
             self._local.status(), state=state.value, ready=facts.ready, draining=facts.draining
         )
-        view = self.view.number if self.view else 0
-        config = self.config.version if self.config else 0
         try:
             reply = await self._client.heartbeat(
-                Heartbeat(instance=self._own.instance, view=view, config=config, status=status)
+                Heartbeat(instance=self._own.instance, view=known.view, config=known.config, status=status)
             )
         except PlatformError as error:
             if _says(error, "not_registered"):
@@ -305,6 +304,10 @@ class Membership:
             logger.info("Node {} is ready", self._own.node_id)
         if after.state in (State.DRAINING, State.STOPPED) and after.state is not before.state:
             logger.info("Node is {}", after.state)
+
+    @property
+    def _known(self) -> Known:
+        return Known(self.view.number if self.view else 0, self.config.version if self.config else 0)
 
     @property
     def _own(self) -> Member:

@@ -13,7 +13,7 @@ import msgspec
 from wsplatform.core.control import MAX_REPLY_BYTES, ControlSession, Outcome, refuse
 from wsplatform.core.handshake import NONCE_BYTES, Identity, Initiator, RefusedError, refusal
 from wsplatform.errors import HandshakeError, RegistryUnavailable, RequestError
-from wsplatform.model import Heartbeat, HeartbeatReply, Instance, Member, Registration
+from wsplatform.model import Heartbeat, HeartbeatReply, Instance, Known, Member, Registration
 
 __all__ = ["Heartbeat", "HttpRegistryClient", "RegistryClient", "RegistryService"]
 
@@ -29,13 +29,14 @@ class RegistryService(Protocol):
     """What a node asks of the registry.
 
     register() may be repeated by an instance that is registered already; it changes nothing but what it reports.
+    `known`: a registry that has lost its database goes on above these numbers, so that none means two things.
 
     Every call ends within seconds, and raises RegistryUnavailable (temporary) when the registry cannot be asked,
     HandshakeError when it holds another secret or speaks another version, and RequestError with code `superseded` when
     a newer instance has this node's id, or `not_registered` when the registry does not know the instance (any more).
     """
 
-    async def register(self, member: Member) -> Registration: ...
+    async def register(self, member: Member, known: Known = ...) -> Registration: ...
 
     async def heartbeat(self, beat: Heartbeat) -> HeartbeatReply: ...
 
@@ -71,8 +72,8 @@ class HttpRegistryClient:
         self._session: ControlSession | None = None
         self._turn = asyncio.Lock()
 
-    async def register(self, member: Member) -> Registration:
-        return await self._call("register", member, Registration)
+    async def register(self, member: Member, known: Known = Known()) -> Registration:  # noqa: B008 - immutable
+        return await self._call("register", (member, known), Registration)
 
     async def heartbeat(self, beat: Heartbeat) -> HeartbeatReply:
         return await self._call("heartbeat", beat, HeartbeatReply)

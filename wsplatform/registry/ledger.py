@@ -34,23 +34,24 @@ class Ledger:
     async def load(self) -> None:
         self.number, self.roster = await self._store.run(rows.load_roster)
 
-    def change(self, step: Step) -> asyncio.Future[None]:
+    def change(self, step: Step, above: int = 0) -> asyncio.Future[None]:
         """Apply `step`, a pure function, to the roster. Done when it is committed, or when it changes nothing.
 
+        above: a number that somebody has from a registry whose database is lost; the view gets a higher one.
         The future raises what `step` raises (RequestError), or RequestError `database_unavailable`: nothing changed.
         """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         future.add_done_callback(look_at_error)
         self._waiting.append((step, future))
+        self._least = max(self._least, above)
         self._go_on()
         return future
 
     def exceed(self, number: int) -> asyncio.Future[None] | None:
-        """Issue a view beyond `number`, which somebody has from a registry whose database is lost. None: not needed."""
+        """Issue a view above `number`, whoever is in it. None: not needed."""
         if number <= max(self.number, self._least):
             return None
-        self._least = number
-        return self.change(lambda roster: roster)
+        return self.change(lambda roster: roster, number)
 
     def _go_on(self) -> None:
         if self._under_way or not self._waiting:

@@ -18,7 +18,7 @@ from loguru import logger
 
 from wsplatform.core.roster import Roster, Silence, check_member, superseded
 from wsplatform.errors import RegistryUnavailable, RequestError, StartError
-from wsplatform.model import Heartbeat, HeartbeatReply, Instance, Member, NodeStatus, Registration, View
+from wsplatform.model import Heartbeat, HeartbeatReply, Instance, Known, Member, NodeStatus, Registration, View
 from wsplatform.net.tasks import Tasks
 from wsplatform.registry import migrate, rows
 from wsplatform.registry.configuration import Configuration
@@ -116,11 +116,12 @@ class Registry:
         if self._running:
             asyncio.get_running_loop().call_soon(listener, self._view)
 
-    async def register(self, member: Member) -> Registration:
+    async def register(self, member: Member, known: Known = Known()) -> Registration:  # noqa: B008 - immutable
         """As RegistryClient; raises RequestError `invalid_member` too."""
         self._check_running()
         check_member(member)
-        await self._changed(lambda roster: roster.join(member, self._clock()))
+        self._catch_up_config(member.instance, known.config)
+        await self._changed(lambda roster: roster.join(member, self._clock()), self._above(member.instance, known.view))
         report = self._reports.get(member.instance)
         if report is not None:
             self._silence.heard(member.instance, _now())
@@ -169,9 +170,9 @@ class Registry:
             )
         return tuple(records)
 
-    async def _changed(self, step: Step) -> None:
+    async def _changed(self, step: Step, above: int = 0) -> None:
         try:
-            await settled(self._ledger.change(step))
+            await settled(self._ledger.change(step, above))
         except RequestError as error:
             if error.temporary:
                 raise RegistryUnavailable(error.message) from error
@@ -188,10 +189,21 @@ class Registry:
 
     def _catch_up(self, beat: Heartbeat) -> None:
         """A node that knows more than the registry shows that the database was lost or is a backup: numbers go on."""
-        if self._view.number < beat.view < MAX_NUMBER and self._ledger.exceed(beat.view):
-            logger.warning("{} has view {}, the registry only {}", beat.instance, beat.view, self._view.number)
-        if beat.config < MAX_NUMBER and self.configuration.exceed(beat.config):
-            logger.warning("{} has a newer configuration than the registry: {}", beat.instance, beat.config)
+        above = self._above(beat.instance, beat.view)
+        if above:
+            self._ledger.exceed(above)
+        self._catch_up_config(beat.instance, beat.config)
+
+    def _above(self, instance: Instance, number: int) -> int:
+        """`number` where it is higher than any view of this registry, else 0."""
+        if not self._ledger.number < number < MAX_NUMBER:
+            return 0
+        logger.warning("{} has view {}, the registry only {}", instance, number, self._ledger.number)
+        return number
+
+    def _catch_up_config(self, instance: Instance, version: int) -> None:
+        if version < MAX_NUMBER and self.configuration.exceed(version):
+            logger.warning("{} has a newer configuration than the registry: {}", instance, version)
 
     def _note(self, instance: Instance, report: _Report, ready: bool, draining: bool) -> None:
         if (report.ready, report.draining) == (ready, draining):

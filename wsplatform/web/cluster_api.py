@@ -22,7 +22,7 @@ from wsplatform.core.control import MAX_CALL_BYTES, ControlSessions, Outcome, Re
 from wsplatform.core.handshake import NONCE_BYTES, Identity
 from wsplatform.core.throttle import Throttle
 from wsplatform.errors import HandshakeError, PlatformError, RequestError
-from wsplatform.model import Heartbeat, Instance, Member
+from wsplatform.model import Heartbeat, Instance, Known, Member
 from wsplatform.node.registry_client import CONTENT_TYPE, RegistryService
 
 LOG_SECONDS = 60.0
@@ -58,9 +58,9 @@ class _ControlFace:
 
     async def register(self, request: Request) -> HTTPResponse:
         async def call(received: Received) -> object:
-            member = _decode(received.payload, Member)
+            member, known = _decode(received.payload, tuple[Member, Known])
             _check_own(received, member.instance)
-            return await self._service.register(member)
+            return await self._service.register(member, known)
 
         return await self._answer(request, "register", call)
 

@@ -18,7 +18,7 @@ from tests.support.wait import eventually
 from wsplatform.core.control import MAX_CALL_BYTES, ControlSession, SessionLimits
 from wsplatform.core.handshake import NONCE_BYTES, Initiator
 from wsplatform.errors import HandshakeError, PlatformError, RegistryUnavailable, RequestError
-from wsplatform.model import Instance
+from wsplatform.model import Instance, Known
 from wsplatform.node.registry_client import HttpRegistryClient
 
 NODE = Instance("n1", "1")
@@ -90,7 +90,7 @@ def wire(http: aiohttp.ClientSession, server: RegistryServer) -> Wire:
 
 def member(instance: Instance) -> bytes:
     node = ObservedNode(MemoryRegistry(), instance)
-    return msgspec.msgpack.encode(node.member())
+    return msgspec.msgpack.encode((node.member(), Known()))
 
 
 async def test_a_call_works(wire: Wire, registry: MemoryRegistry) -> None:
