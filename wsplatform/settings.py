@@ -34,7 +34,7 @@ class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     pass
 
 
-class NodeTable(_Table):
+class NodeTable(_Table, frozen=True):
     """The listener of a process, and the node that it holds.
 
     id: The node's name, which no other node of the cluster may have. Empty: the host's name and a random ending.
@@ -60,7 +60,7 @@ class NodeTable(_Table):
     examples: bool = False
 
 
-class ClientTable(_Table):
+class ClientTable(_Table, frozen=True):
     """The clients' face, on every node.
 
     allow_anonymous: Let clients in that have no token. They have no user id.
@@ -105,7 +105,7 @@ class ClientTable(_Table):
     deflate: bool = False
 
 
-class ApiTable(_Table):
+class ApiTable(_Table, frozen=True):
     """The backends' face, on every node: the [server API](server-api.md).
 
     max_request_bytes: The largest request, on every face (413).
@@ -118,7 +118,7 @@ class ApiTable(_Table):
     survey_seconds: Positive = 3.0
 
 
-class ClusterTable(_Table):
+class ClusterTable(_Table, frozen=True):
     """The nodes' face: how the processes of a cluster talk to each other.
 
     name: Nodes and registries of another name are refused: a guard against settings that were mixed up.
@@ -130,7 +130,8 @@ class ClusterTable(_Table):
     transport: What carries messages between nodes: the name of an installed transport. `websocket` is; `memory` is for
         tests, within one process.
     outbox_bytes: How much may wait for one other node; then publications for it are dropped, and counted.
-    max_envelope_bytes: The largest message between nodes: a publication, or the answer of one node to a question.
+    max_envelope_bytes: The largest message between nodes: a publication, or the answer of one node to a question. At
+        most `outbox_bytes`, and 128 KiB more than `api.max_publication_bytes` and `client.max_message_bytes`.
     ping_seconds: How often a node lets the others hear of it.
     dead_seconds: After how long a silence a connection between two nodes is given up; more than `ping_seconds`.
     interest_seconds: How long a subscribe waits at most for the other nodes to know of it.
@@ -149,7 +150,7 @@ class ClusterTable(_Table):
     interest_seconds: Positive = 2.0
 
 
-class RegistryTable(_Table):
+class RegistryTable(_Table, frozen=True):
     """The registry, and the way to it.
 
     url: Where nodes reach its node face, `http://host:port`. Role `all` has its own.
@@ -158,7 +159,8 @@ class RegistryTable(_Table):
     admin_key: A key for the admin API that needs no database: the first one of a new installation. At least 32 bytes.
     auto_migrate: Bring the database up to date at the start. Otherwise `wsplatform migrate` has to be run first.
     heartbeat_seconds: How often nodes report; told to them by the registry.
-    dead_seconds: A node that has not reported for so long is taken out of the cluster; more than `heartbeat_seconds`.
+    dead_seconds: A node that has not reported for so long is taken out of the cluster. At least 3, and half as much
+        again as `heartbeat_seconds`.
     timeout_seconds: How long a node waits for an answer of the registry.
     fallback_rule: A [channel rule](#channel-rules) that holds until one is set for the same pattern; a table.
     """
@@ -173,7 +175,7 @@ class RegistryTable(_Table):
     fallback_rule: ChannelRule | None = None
 
 
-class LogTable(_Table):
+class LogTable(_Table, frozen=True):
     """What is logged, to standard error.
 
     level: The least important lines that are written.
@@ -220,7 +222,7 @@ _Account = Annotated[
 ]
 
 
-class HAProxyTable(_Table):
+class HAProxyTable(_Table, frozen=True):
     """The load balancer, on the registry's host. See [HAProxy](#haproxy).
 
     enabled: Keep HAProxy's configuration in step with the cluster.
@@ -256,7 +258,7 @@ class HAProxyTable(_Table):
     log_requests: bool = True
 
 
-class ProxyTable(_Table):
+class ProxyTable(_Table, frozen=True):
     """Proxies in front of the nodes.
 
     trusted: Addresses or networks, such as `10.0.0.0/8`, whose X-Forwarded-For is believed: its last value is the
@@ -266,7 +268,7 @@ class ProxyTable(_Table):
     trusted: tuple[str, ...] = ()
 
 
-class Settings(_Table):
+class Settings(_Table, frozen=True):
     """All tables, for one environment."""
 
     environment: Environment
