@@ -10,6 +10,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+import pytest_asyncio
 
 from tests.support.client import Client
 from tests.support.processes import Cluster
@@ -22,13 +23,24 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
         yield cluster
 
 
-async def test_a_publish_to_any_node_reaches_the_subscribers_of_all_once_and_in_order(cluster: Cluster) -> None:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
+    """For tests that leave the cluster as it was."""
+    async with Cluster(tmp_path_factory.mktemp("cluster")) as cluster:
+        yield cluster
+
+
+on_shared = pytest.mark.asyncio(loop_scope="module")
+
+
+@on_shared
+async def test_a_publish_to_any_node_reaches_the_subscribers_of_all_once_and_in_order(shared: Cluster) -> None:
     async with contextlib.AsyncExitStack() as stack:
-        clients = [await stack.enter_async_context(Client(cluster.http, node.url)) for node in cluster.nodes]
+        clients = [await stack.enter_async_context(Client(shared.http, node.url)) for node in shared.nodes]
         for client in clients:
             await client.subscribe("news")
         for number in range(300):
-            body = await cluster.api(cluster.nodes[number % 3], "publish", channel="news", data={"n": number})
+            body = await shared.api(shared.nodes[number % 3], "publish", channel="news", data={"n": number})
             assert "error" not in body
         for client in clients:
             await eventually(lambda client=client: len(client.publications["news"]) >= 300)
@@ -37,19 +49,21 @@ async def test_a_publish_to_any_node_reaches_the_subscribers_of_all_once_and_in_
                 assert [number for number in numbers if number % 3 == first] == list(range(first, 300, 3))
 
 
-async def test_what_is_published_after_the_subscribe_reply_arrives_whichever_node_takes_it(cluster: Cluster) -> None:
+@on_shared
+async def test_what_is_published_after_the_subscribe_reply_arrives_whichever_node_takes_it(shared: Cluster) -> None:
     """No grace for the mesh: the reply itself says that every node knows."""
-    async with Client(cluster.http, cluster.nodes[0].url) as client:
+    async with Client(shared.http, shared.nodes[0].url) as client:
         for number in range(50):
             await client.subscribe(f"fresh:{number}")
-            await cluster.api(cluster.nodes[1 + number % 2], "publish", channel=f"fresh:{number}", data=number)
+            await shared.api(shared.nodes[1 + number % 2], "publish", channel=f"fresh:{number}", data=number)
         await eventually(lambda: sum(map(len, client.publications.values())) == 50)
 
 
-async def test_clients_publish_to_each_other_across_nodes(cluster: Cluster) -> None:
+@on_shared
+async def test_clients_publish_to_each_other_across_nodes(shared: Cluster) -> None:
     async with (
-        Client(cluster.http, cluster.nodes[0].url) as ann,
-        Client(cluster.http, cluster.nodes[1].url) as bob,
+        Client(shared.http, shared.nodes[0].url) as ann,
+        Client(shared.http, shared.nodes[1].url) as bob,
     ):
         await ann.subscribe("chat:1")
         await bob.subscribe("chat:1")
@@ -128,10 +142,11 @@ async def test_an_orderly_stop_tells_clients_to_come_back(cluster: Cluster) -> N
         await eventually(lambda: client.close_code == 3001)
 
 
-async def test_two_thousand_connections_miss_nothing_and_get_nothing_twice(cluster: Cluster) -> None:
+@on_shared
+async def test_two_thousand_connections_miss_nothing_and_get_nothing_twice(shared: Cluster) -> None:
     """200 channels of 10 subscribers each, 50 publications on every channel: 100,000 deliveries."""
     async with contextlib.AsyncExitStack() as stack:
-        clients = [Client(cluster.http, cluster.nodes[number % 3].url) for number in range(2000)]
+        clients = [Client(shared.http, shared.nodes[number % 3].url) for number in range(2000)]
         for start in range(0, 2000, 100):
             batch = clients[start : start + 100]
             await asyncio.gather(*(stack.enter_async_context(client) for client in batch))
@@ -139,8 +154,8 @@ async def test_two_thousand_connections_miss_nothing_and_get_nothing_twice(clust
                 *(client.subscribe(f"room:{(start + offset) // 10}") for offset, client in enumerate(batch))
             )
         for number in range(50):
-            body = await cluster.api(
-                cluster.nodes[number % 3], "broadcast", channels=[f"room:{room}" for room in range(200)], data=number
+            body = await shared.api(
+                shared.nodes[number % 3], "broadcast", channels=[f"room:{room}" for room in range(200)], data=number
             )
             assert "error" not in body
         await eventually(
@@ -153,10 +168,11 @@ async def test_two_thousand_connections_miss_nothing_and_get_nothing_twice(clust
             assert list(client.publications) == [f"room:{index // 10}"]
 
 
-async def test_five_hundred_messages_then_a_close_are_all_handled(cluster: Cluster) -> None:
-    async with Client(cluster.http, cluster.nodes[1].url) as listener:
+@on_shared
+async def test_five_hundred_messages_then_a_close_are_all_handled(shared: Cluster) -> None:
+    async with Client(shared.http, shared.nodes[1].url) as listener:
         await listener.subscribe("burst")
-        async with cluster.http.ws_connect(cluster.nodes[0].url + "/connection/websocket") as socket:
+        async with shared.http.ws_connect(shared.nodes[0].url + "/connection/websocket") as socket:
             await socket.send_str('{"id":1,"connect":{}}')
             for number in range(500):
                 await socket.send_str(f'{{"id":{number + 2},"publish":{{"channel":"burst","data":{number}}}}}')
@@ -164,8 +180,9 @@ async def test_five_hundred_messages_then_a_close_are_all_handled(cluster: Clust
         await eventually(lambda: listener.publications["burst"] == list(range(500)))
 
 
-async def test_a_client_that_never_reads_is_disconnected_and_disturbs_nobody(cluster: Cluster) -> None:
-    node = cluster.nodes[0]
+@on_shared
+async def test_a_client_that_never_reads_is_disconnected_and_disturbs_nobody(shared: Cluster) -> None:
+    node = shared.nodes[0]
     reader, writer = await asyncio.open_connection("127.0.0.1", node.port, limit=2**16)
     writer.write(
         b"GET /connection/websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -175,15 +192,15 @@ async def test_a_client_that_never_reads_is_disconnected_and_disturbs_nobody(clu
         writer.write(bytes((0x81, 0x80 | len(command))) + bytes(4) + command)
     await reader.readuntil(b'"id":2')
     reader._transport.pause_reading()  # type: ignore[attr-defined]  # the fault: a client that stops to read
-    async with Client(cluster.http, node.url) as client:
+    async with Client(shared.http, node.url) as client:
         await client.subscribe("big")
-        before = (await cluster.api(node, "info"))["result"]["nodes"]
+        before = (await shared.api(node, "info"))["result"]["nodes"]
         sessions = next(entry["num_clients"] for entry in before if entry["name"] == "n1")
         for number in range(200):
-            await cluster.api(node, "publish", channel="big", data={"n": number, "text": "x" * 50_000})
+            await shared.api(node, "publish", channel="big", data={"n": number, "text": "x" * 50_000})
 
         async def gone() -> bool:
-            nodes = (await cluster.api(node, "info"))["result"]["nodes"]
+            nodes = (await shared.api(node, "info"))["result"]["nodes"]
             return next(entry["num_clients"] for entry in nodes if entry["name"] == "n1") == sessions - 1
 
         await eventually(gone, within=15)
