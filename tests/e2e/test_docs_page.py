@@ -9,11 +9,12 @@ from playwright.async_api import Browser, async_playwright, expect
 from sanic.server.protocols.http_protocol import HttpProtocol
 
 from tests.integration.registry.support import Node, running
+from wsplatform.net.listen import bind
 from wsplatform.web import admin_doc, server_api_doc
 from wsplatform.web.admin_api import admin_blueprint
 from wsplatform.web.docs import docs_blueprint
 from wsplatform.web.openapi import Part, document
-from wsplatform.web.server import WebServer, bind, make_app
+from wsplatform.web.server import WebServer, make_app
 
 CHROMIUM = "/usr/bin/chromium"
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]

@@ -14,9 +14,10 @@ from sanic.server.protocols.http_protocol import HttpProtocol
 
 from tests.integration.registry.support import running
 from wsplatform.model import ChannelRule
+from wsplatform.net.listen import bind
 from wsplatform.web.admin_api import admin_blueprint
 from wsplatform.web.docs import docs_blueprint
-from wsplatform.web.server import WebServer, bind, make_app
+from wsplatform.web.server import WebServer, make_app
 
 ADMIN = {"X-API-Key": "a" * 40}
 

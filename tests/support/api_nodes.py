@@ -14,6 +14,7 @@ from tests.support.wait import eventually
 from wsplatform.core.keys import RANDOM_BYTES, digest, new_key
 from wsplatform.core.tokens import Claims, TokenVerifier, sign
 from wsplatform.model import ApiKey, ChannelRule, ClusterConfig, Instance, Scope
+from wsplatform.net.listen import bind
 from wsplatform.net.sweep import Sweep
 from wsplatform.net.tasks import Tasks
 from wsplatform.node.backend import Backend
@@ -31,7 +32,7 @@ from wsplatform.settings import ApiTable, ClientTable, ClusterTable
 from wsplatform.transports.base import Peer, TransportContext
 from wsplatform.transports.memory import MemoryHub
 from wsplatform.web.client_face import PATH, CentrifugeAcceptor
-from wsplatform.web.server import WebServer, bind, make_app
+from wsplatform.web.server import WebServer, make_app
 from wsplatform.web.server_api import server_api_blueprint
 from wsplatform.web.upgrade import HeadLimits, protocol_factory
 

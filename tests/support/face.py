@@ -13,6 +13,7 @@ from msgspec import Raw
 from sanic import Blueprint, HTTPResponse, Request
 
 from wsplatform.model import ChannelRule, ClusterConfig, Publication
+from wsplatform.net.listen import bind
 from wsplatform.net.sweep import Sweep
 from wsplatform.node.eviction import Eviction
 from wsplatform.node.fanout import Fanout
@@ -23,7 +24,7 @@ from wsplatform.node.sessions import Sessions
 from wsplatform.node.subscriptions import Subscriptions
 from wsplatform.settings import ClientTable
 from wsplatform.web.client_face import PATH, CentrifugeAcceptor, token_verifier
-from wsplatform.web.server import WebServer, bind, make_app
+from wsplatform.web.server import WebServer, make_app
 from wsplatform.web.upgrade import HeadLimits, protocol_factory
 
 SECRET = "a secret for tests, 32 bytes or more"

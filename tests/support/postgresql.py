@@ -14,7 +14,7 @@ from typing import Self
 
 import psycopg
 
-from wsplatform.web.server import bind
+from wsplatform.net.listen import bind
 
 USER, PASSWORD = "wsplatform", "only-for-this-test"
 _START_SECONDS = 30

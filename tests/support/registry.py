@@ -22,9 +22,10 @@ from wsplatform.model import (
     Registration,
     View,
 )
+from wsplatform.net.listen import bind
 from wsplatform.node.registry_client import RegistryService
 from wsplatform.web.cluster_api import cluster_blueprint
-from wsplatform.web.server import WebServer, bind, make_app
+from wsplatform.web.server import WebServer, make_app
 
 _names = itertools.count(1)
 

@@ -19,7 +19,8 @@ from pytest_sanic.plugin import sanic_client  # type: ignore[import-untyped]
 from pytest_sanic.utils import TestServer  # type: ignore[import-untyped]
 from sanic.server.protocols.http_protocol import HttpProtocol
 
-from wsplatform.web.server import WebServer, bind
+from wsplatform.net.listen import bind
+from wsplatform.web.server import WebServer
 
 __all__ = ["loop", "sanic_client"]
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import msgspec
 
+from wsplatform.die_with_parent import command
 from wsplatform.errors import StartError
 from wsplatform.net.tasks import Tasks
-from wsplatform.plugins.die_with_parent import command
 
 START_SECONDS = 30.0
 _CHUNK = 65_536

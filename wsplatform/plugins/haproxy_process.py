@@ -14,9 +14,9 @@ from pathlib import Path
 import msgspec
 
 from wsplatform.core.haproxy_config import check_table, render, state_file
+from wsplatform.die_with_parent import command
 from wsplatform.errors import PlatformError, StartError
 from wsplatform.plugins import haproxy_files as files
-from wsplatform.plugins.die_with_parent import command
 from wsplatform.plugins.haproxy_control import Master, check, find, first_alert
 from wsplatform.settings import HAProxyTable
 

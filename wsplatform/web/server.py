@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -15,10 +14,10 @@ from sanic.response import json
 from sanic_ext import Extend
 from sanic_ext.extensions.http.extension import HTTPExtension
 
-from wsplatform.errors import PlatformError, RequestError, StartError
+from wsplatform.errors import PlatformError, RequestError
+from wsplatform.net.listen import BACKLOG
 
 SanicApp = Sanic[Any, Any]
-BACKLOG = 4096
 _NAMES = {
     400: "bad_request",
     401: "unauthorized",
@@ -29,24 +28,6 @@ _NAMES = {
     413: "too_large",
     503: "unavailable",
 }
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """A listening TCP socket; port 0 takes a free one. Raises StartError `port_in_use` or `address_unusable`."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except OSError as error:
-        raise StartError("address_unusable", f"{host} is no address of this machine: change node.host.") from error
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise _cannot_listen(host, port, error) from error
-    listener.setblocking(False)
-    return listener
 
 
 def make_app(name: str, blueprints: Sequence[Blueprint], max_request_bytes: int) -> SanicApp:
@@ -133,11 +114,3 @@ async def _answer_error(request: Request, error: Exception) -> HTTPResponse:
 
 def _error(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> HTTPResponse:
     return json({"error": {"code": code, "message": message}}, status=status, headers=dict(headers or {}))
-
-
-def _cannot_listen(host: str, port: int, error: OSError) -> StartError:
-    if error.errno == errno.EADDRINUSE:
-        return StartError("port_in_use", f"Port {port} of {host} is in use: stop the other program or choose --port.")
-    if error.errno in (errno.EACCES, errno.EPERM):
-        return StartError("port_forbidden", f"Port {port} needs more rights: choose a port from 1024.")
-    return StartError("address_unusable", f"Cannot listen on {host}:{port} ({error.strerror}): change node.host.")

@@ -11,9 +11,10 @@ from sanic.server.protocols.http_protocol import HttpProtocol
 from tests.support.nodes import ObservedNode
 from tests.support.registry import MemoryRegistry
 from wsplatform.model import Instance
+from wsplatform.net.listen import bind
 from wsplatform.node.health import Health
 from wsplatform.web.health import health_blueprint
-from wsplatform.web.server import WebServer, bind, make_app
+from wsplatform.web.server import WebServer, make_app
 
 
 @pytest.fixture

@@ -16,9 +16,10 @@ from sanic.response import text as text_response
 
 from tests.support.wait import eventually
 from tests.support.websocket import Raw, RecordingAcceptor, close, echo, text, upgrade_head
+from wsplatform.net.listen import bind
 from wsplatform.net.sweep import Sweep
 from wsplatform.net.upgrade import Accept, Refuse, UpgradeRequest
-from wsplatform.web.server import SanicApp, WebServer, bind, make_app
+from wsplatform.web.server import SanicApp, WebServer, make_app
 from wsplatform.web.upgrade import HeadLimits, protocol_factory
 from wsplatform.wire.rfc6455 import TEXT
 

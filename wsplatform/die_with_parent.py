@@ -1,4 +1,4 @@
-"""`python -m wsplatform.plugins.die_with_parent PARENT SIGNAL PROGRAM ARGUMENT…`: a program that ends with its parent.
+"""`python -m wsplatform.die_with_parent PARENT SIGNAL PROGRAM ARGUMENT…`: a program that ends with its parent.
 
 Linux sends the signal to the child when the *thread* that made it ends, so the child must be started from a thread that
 lives as long as the parent: the main one. The request survives exec, but for set-user-id programs. It is made here,
