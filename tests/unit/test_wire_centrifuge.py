@@ -133,7 +133,8 @@ def test_commands_come_through_whole(channel: str, token: str, data: Any, indent
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        (wire.done(7, "publish"), {"id": 7, "publish": {}}),
+        (wire.published(7), {"id": 7, "publish": {}}),
+        (wire.done(7, "unsubscribe"), {"id": 7, "unsubscribe": {}}),
         (wire.subscribed(7), {"id": 7, "subscribe": {}}),
         (wire.subscribed(7, 30), {"id": 7, "subscribe": {"expires": True, "ttl": 30}}),
         (wire.subscribed(7, recovering=True), {"id": 7, "subscribe": {"was_recovering": True}}),

@@ -130,12 +130,12 @@ class Session:
     def publish(self, channel: str, data: Raw) -> None:
         """`data`: JSON as wire/payload.py wants it. Raises CommandError."""
         rule = self._services.policy.rule(channel)
-        right = rule.publish
-        if right != "anyone" and not self._may_publish(channel, rule):
-            raise CommandError(PERMISSION_DENIED, f"who may publish on this channel: {right}")
+        if rule.publish != "anyone" and not self._may_publish(channel, rule):
+            raise CommandError(PERMISSION_DENIED, f"who may publish on this channel: {rule.publish}")
         if 0 < rule.max_bytes < (size := len(memoryview(data))):
             raise CommandError(LIMIT_EXCEEDED, f"data: {size} bytes, the channel's rule accepts {rule.max_bytes}")
-        self._services.publisher.publish(channel, Publication(data, self._info_on(channel)))
+        info = self._info_on(channel) if self._subscriptions else self._info
+        self._services.publisher.publish(channel, Publication(data, info))
 
     def refresh(self, token: str, now: float) -> Disconnect | None:
         """Live on with a new token; or why the connection must end."""

@@ -31,6 +31,7 @@ from wsplatform.wire.payload import check_payload, one_line
 from wsplatform.wire.rfc6455 import TEXT, encode_frame
 
 _PING_FRAME = encode_frame(TEXT, wire.PING)
+_NO_CHANNEL = "a command without a channel"
 
 
 class _Ended(Exception):
@@ -240,13 +241,14 @@ class CentrifugeHandler:
         self._schedule(self._face.clock.monotonic())
 
     def _publish(self, session: Session, command: int, publish: wire.Publish) -> bytes:
-        self._check_channel(publish.channel)
+        if not publish.channel:
+            raise self._bad(_NO_CHANNEL)
         if publish.data is UNSET:
             raise CommandError(BAD_REQUEST, "data: missing; any JSON will do")
         data = bytes(publish.data)
         check_payload(data)
         session.publish(publish.channel, Raw(one_line(data)))
-        return wire.done(command, "publish")
+        return wire.published(command)
 
     def _subscribe(self, session: Session, command: int, subscribe: wire.Subscribe) -> bytes | None:
         channel = subscribe.channel
@@ -335,7 +337,7 @@ class CentrifugeHandler:
 
     def _check_channel(self, channel: str) -> None:
         if not channel:
-            raise self._bad("a command without a channel")
+            raise self._bad(_NO_CHANNEL)
 
     def _bad(self, why: str) -> _Ended:
         self._face.report(self._address, "" if self._session is None else self._session.id, why)

@@ -155,6 +155,10 @@ def done(command: int, method: str) -> bytes:
     return b'{"id":%d,"%b":{}}' % (command, method.encode())
 
 
+def published(command: int) -> bytes:
+    return b'{"id":%d,"publish":{}}' % command
+
+
 def failed(command: int, error: CommandError) -> bytes:
     return _encode(_Reply(command, error=_Error(error.number, error.message, error.temporary)))
 
