@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks import own as own_cases
-from benchmarks.host import BenchmarkError, choose_cores, descriptors, describe
+from benchmarks.host import BenchmarkError, choose_cores, describe, descriptors
 from benchmarks.install import prepare
 from benchmarks.report import Run, as_json, markdown
 from benchmarks.results import Results
@@ -25,10 +25,7 @@ def main() -> int:
     arguments = _arguments()
     began = time.monotonic()
     try:
-        if descriptors() < _NEEDED_DESCRIPTORS:
-            raise BenchmarkError(
-                f"A process may open {descriptors()} files here; {_NEEDED_DESCRIPTORS} are needed: raise ulimit -Hn."
-            )
+        _check_descriptors()
         with tempfile.TemporaryDirectory(prefix="wsplatform-bench-") as folder:
             run = _measure(arguments, Path(folder), began)
     except BenchmarkError as error:
@@ -43,6 +40,12 @@ def main() -> int:
         (arguments.out / "benchmarks.md").write_text(text)
         (arguments.out / "benchmarks.json").write_text(as_json(run))
     return 0
+
+
+def _check_descriptors() -> None:
+    if descriptors() < _NEEDED_DESCRIPTORS:
+        have = f"A process may open {descriptors()} files here"
+        raise BenchmarkError(f"{have}, {_NEEDED_DESCRIPTORS} are needed: raise the limit (ulimit -Hn).")
 
 
 def _arguments() -> argparse.Namespace:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from benchmarks.results import Case, Range, Results
 from benchmarks.servers import JOIN, OWN, SEND, WS
@@ -77,7 +78,7 @@ def _ratio(results: Results, case: Case, to: str, most: float) -> Iterator[Check
 def _linearity(results: Results) -> Iterator[Check]:
     """Twice the subscribers: the cost of a publication, which is that of a delivery times their number."""
     cases = [case for case in results.cases() if case.group == "Linearity"]
-    for half, full in zip(cases, cases[1:], strict=False):
+    for half, full in pairwise(cases):
         for server in (OWN, SEND):
             spread = results.ratio(full, server, server, of=half)
             if spread is not None:

@@ -9,7 +9,7 @@ _STEP = "\x1d"
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """path: of the websocket. join, connect: texts, and how many frames answer them. publish, flood, subscribe: texts."""
+    """path: of the websocket. join, connect: how many frames answer, and texts. publish, flood, subscribe: texts."""
 
     path: str
     join: tuple[int, str]

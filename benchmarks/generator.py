@@ -31,7 +31,7 @@ class Generator:
 
     def __init__(self, binary: Path, core: int, port: int, path: str, watched: Sequence[int]) -> None:
         self._watched = tuple(watched)
-        self._errors = tempfile.TemporaryFile()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process
         with pinned(core):
             self._process = subprocess.Popen(
                 [str(binary), str(port), path],

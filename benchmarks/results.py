@@ -66,7 +66,7 @@ class Results:
         }
 
     def ratio(self, case: Case, server: str, to: str, *, of: Case | None = None) -> Range | None:
-        """Cost of `server` by cost of `to`, each pair from one round. `of`: the other's case, when it is another one."""
+        """Cost of `server` by cost of `to`, each pair from one round. `of`: the other's case, if it is another."""
         costs, others = self.costs(case, server), self.costs(of or case, to)
         return _range(cost / others[round_] for round_, cost in costs.items() if others.get(round_, 0.0) > 0)
 

@@ -46,7 +46,7 @@ class Running:
         self.server = server
         self.port = free_port()
         self._folder = tempfile.TemporaryDirectory(dir=folder)
-        self._log = Path(self._folder.name, "log").open("w+b")
+        self._log = Path(self._folder.name, "log").open("w+b")  # noqa: SIM115 - open as long as the process
         command = [str(part) for part in server.command(self.port)]
         kept = {name: value for name, value in os.environ.items() if not name.startswith("WSP_")}
         with pinned(core):

@@ -24,13 +24,13 @@ async def main() -> None:
                 channel = channels[command["subscribe"]["channel"]]
                 channel.add(connection)
                 mine.append(channel)
-                await connection.send('{"id":%d,"subscribe":{}}' % command["id"])
+                await connection.send(f'{{"id":{command["id"]},"subscribe":{{}}}}')
             elif "publish" in command:
                 push = json.dumps(
                     {"push": {"channel": command["publish"]["channel"], "pub": {"data": command["publish"]["data"]}}}
                 )
                 broadcast(channels[command["publish"]["channel"]], push)
-                await connection.send('{"id":%d,"publish":{}}' % command["id"])
+                await connection.send(f'{{"id":{command["id"]},"publish":{{}}}}')
         for channel in mine:
             channel.discard(connection)
 

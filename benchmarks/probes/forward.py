@@ -14,7 +14,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, cast
 
 import uvloop
 
@@ -29,6 +29,7 @@ from wsplatform.transports.websocket import WebSocketTransport
 _ACKNOWLEDGE = 5000
 _UNDER_WAY = 4 * _ACKNOWLEDGE
 _HEAD = 4
+_PATIENCE = 60.0
 _DIALS, _LISTENS = Instance("dials", "1"), Instance("listens", "1")
 
 
@@ -49,8 +50,7 @@ class Stream(asyncio.Protocol):
         self._pending: list[bytes] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's look like one, and are none
         self._connected(self)
 
     def data_received(self, data: bytes) -> None:
@@ -200,11 +200,12 @@ async def _send(kind: str, port: int, sender: Sender) -> None:
 
 
 async def _main(kind: str, role: str, *numbers: str) -> None:
-    if role == "receive":
-        await _receive(kind)
-    else:
-        port, messages, batch, size = map(int, numbers)
-        await _send(kind, port, Sender(messages, batch, size))
+    async with asyncio.timeout(_PATIENCE):
+        if role == "receive":
+            await _receive(kind)
+        else:
+            port, messages, batch, size = map(int, numbers)
+            await _send(kind, port, Sender(messages, batch, size))
 
 
 if __name__ == "__main__":
