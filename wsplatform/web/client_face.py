@@ -86,19 +86,20 @@ class CentrifugeAcceptor:
     def accept(self, request: UpgradeRequest) -> Accept | Refuse:
         if self.draining:
             return Refuse(503, "draining", "This node is shutting down: connect to another one.", _RETRY)
+        address = self._proxies.client(request)
         if 0 < self._max_connections <= len(self._handlers):
-            self._report(request.remote, "", "refused: client.max_connections are open")
+            self._report(address, "", "refused: client.max_connections are open")
             return Refuse(503, "connection_limit", "This node has as many connections as it may: try again.", _RETRY)
         headers = request.headers
         if not self._origins.admit(headers.get("origin"), headers.get("host", "")):
-            self._report(request.remote, "", "refused: its Origin is not among client.allowed_origins")
+            self._report(address, "", "refused: its Origin is not among client.allowed_origins")
             return Refuse(
                 403, "origin_not_allowed", "Pages of this origin may not connect: see client.allowed_origins."
             )
         offered = request.subprotocols
         if _PROTOBUF in offered and _JSON not in offered:
             return Refuse(400, "protocol_not_supported", "This server speaks JSON: use the SDK's JSON client.")
-        handler = CentrifugeHandler(self._face, self._proxies.client(request))
+        handler = CentrifugeHandler(self._face, address)
         return Accept(handler, self._limits, _JSON if _JSON in offered else "", self._deflate)
 
     def __len__(self) -> int:
