@@ -42,6 +42,8 @@ class NodeTable(_Table, frozen=True):
     port: The port to listen on; 0: a free one.
     url: Where the load balancer reaches this node, `http://host:port`. Empty: made from `host` and `port`; of a host
         that stands for all addresses, the one that the machine's own name stands for.
+    workers: How many node processes to run on this host, all on the same port: one for each core that they may have.
+        Their ids are `id` with -1, -2, … at its end. Of no effect with the role `registry`.
     drain_seconds: Over how long clients are asked to go elsewhere when the process ends, evenly. 0: all at once.
     examples: Serve the example page at `/examples/chat/`.
     """
@@ -56,6 +58,7 @@ class NodeTable(_Table, frozen=True):
     host: str = "127.0.0.1"
     port: Port = 8000
     url: str = ""
+    workers: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
     drain_seconds: Annotated[float, msgspec.Meta(ge=0)] = 5.0
     examples: bool = False
 
@@ -125,8 +128,10 @@ class ClusterTable(_Table, frozen=True):
     secrets: What proves that a process belongs to the cluster: secrets of at least 32 bytes, the same everywhere. The
         first is used, all are accepted, so that a secret can be exchanged.
     host: The address to listen on, if `port` is not 0.
-    port: A port for this face alone. 0: it shares the one of `[node]`.
+    port: A port for this face alone. 0: it shares the one of `[node]`. Of several workers each has its own: this one
+        and those that follow, or free ones.
     url: Where other nodes reach this one, `ws://host:port`. Empty: made from `host` and `port`, or those of `[node]`.
+        It is the address of the first worker; those that follow have the ports that follow.
     transport: What carries messages between nodes: the name of an installed transport. `websocket` is; `memory` is for
         tests, within one process.
     outbox_bytes: How much may wait for one other node; then publications for it are dropped, and counted.
@@ -154,6 +159,8 @@ class RegistryTable(_Table, frozen=True):
     """The registry, and the way to it.
 
     url: Where nodes reach its node face, `http://host:port`. Role `all` has its own.
+    port: Of the registry's own process, on `node.host`, which the role `all` has when `node.workers` is more than 1;
+        0: a free one. Other registries listen on `node.port`.
     database: `sqlite:///file.db` (below the working directory), `sqlite:////folder/file.db`, `sqlite:///:memory:`, or
         `postgresql://user:password@host:port/name`, which needs `pip install 'wsplatform[postgresql]'`.
     admin_key: A key for the admin API that needs no database: the first one of a new installation. At least 32 bytes.
@@ -166,6 +173,7 @@ class RegistryTable(_Table, frozen=True):
     """
 
     url: str = "http://127.0.0.1:8000"
+    port: Port = 0
     database: str = "sqlite:///wsplatform.db"
     admin_key: str = ""
     auto_migrate: bool = True

@@ -42,7 +42,7 @@ class NodePart:
     def __init__(self, process: Process, registry: RegistryService | None, stop: asyncio.Event) -> None:
         settings = process.settings
         loop = asyncio.get_running_loop()
-        self.broken = False
+        self.error: PlatformError | None = None  # for which the node had to end by itself
         self._process = process
         self._stop = stop
         self._began = loop.time()
@@ -136,7 +136,7 @@ class NodePart:
         self._relay.set_peers(frozenset(Peer(member.instance, member.cluster_url) for member in view.members))
 
     def failed(self, error: PlatformError) -> None:
-        self.broken = True
+        self.error = error
         self._stop.set()
 
     def _deliver(self, channel: str, publication: Publication) -> None:
@@ -191,5 +191,5 @@ class _Settling:
 def _transport(process: Process) -> Transport:
     settings = process.settings.cluster
     factory = load_one(TRANSPORTS, settings.transport)
-    transport: Transport = factory(TransportContext(settings, process.tasks, process.sweep))
+    transport: Transport = factory(TransportContext(settings, process.tasks, process.sweep, process.addresses.folder))
     return transport

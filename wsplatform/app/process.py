@@ -10,7 +10,7 @@ from typing import Literal
 
 from loguru import logger
 
-from wsplatform.app.addresses import new_instance, open_addresses
+from wsplatform.app.addresses import Inherited, new_instance, open_addresses
 from wsplatform.app.node import NodePart
 from wsplatform.app.parts import Process
 from wsplatform.app.registry import RegistryPart
@@ -28,6 +28,8 @@ Role = Literal["all", "node", "registry"]
 SWEEP_SECONDS = 0.25
 """How late a deadline may be noticed; the shortest that matters is cluster.ping_seconds."""
 
+PULSE_SECONDS = 2 * SWEEP_SECONDS
+
 
 @dataclass(frozen=True, slots=True)
 class ProcessInfo:
@@ -39,35 +41,65 @@ class ProcessInfo:
     registry_url: str
 
 
+@dataclass(frozen=True, slots=True)
+class Supervised:
+    """For a process that a supervisor has started. pulse: told every half second whether the process is ready."""
+
+    inherited: Inherited
+    pulse: Callable[[bool], None]
+
+
 async def serve(
-    settings: Settings, *, role: Role, stop: asyncio.Event, ready: Callable[[ProcessInfo], None] | None = None
-) -> int:
+    settings: Settings,
+    *,
+    role: Role,
+    stop: asyncio.Event,
+    ready: Callable[[ProcessInfo], None] | None = None,
+    supervised: Supervised | None = None,
+) -> None:
     """Run until `stop` is set, then drain and leave; `ready` is called once the process listens.
 
-    Returns the exit status: 0, or 1 when the node had to end by itself. Raises SettingsError and StartError.
+    Raises SettingsError and StartError, and after an orderly end the error for which the node had to end by itself.
     """
     check_production(settings, node=role != "registry", registry=role != "node")
     async with AsyncExitStack() as stack:
-        process = await _open_process(stack, settings)
+        process = await _open_process(stack, settings, supervised.inherited if supervised else None)
         registry = await _open_registry(stack, process, role)
         node = NodePart(process, registry.service if registry else None, stop) if role != "registry" else None
-        await _listen(stack, process, registry, node)
+        health = _health(registry, node)
+        await _listen(stack, process, (registry, node), health)
         if node is not None:
             stack.push_async_callback(node.close)
             await node.start()
         if ready is not None:
             ready(_info(process, role))
+        if supervised is not None:
+            process.sweep.add(_Pulse(health, supervised.pulse))
         logger.info("Listening on {}", process.addresses.client_url)
         await stop.wait()
         if registry is not None:
             registry.draining = node is None
         if node is not None:
             await node.drain()
-    return 1 if node is not None and node.broken else 0
+    if node is not None and node.error is not None:
+        raise node.error
 
 
-async def _open_process(stack: AsyncExitStack, settings: Settings) -> Process:
-    addresses = open_addresses(settings)
+class _Pulse:
+    """A member of the sweep."""
+
+    def __init__(self, health: Health, tell: Callable[[bool], None]) -> None:
+        self.deadline = 0.0
+        self._health = health
+        self._tell = tell
+
+    def expired(self, now: float) -> None:
+        self.deadline = now + PULSE_SECONDS
+        self._tell(self._health.readiness().ready)
+
+
+async def _open_process(stack: AsyncExitStack, settings: Settings, inherited: Inherited | None) -> Process:
+    addresses = open_addresses(settings, inherited)
     stack.callback(addresses.close)
     tasks, sweep = Tasks(), Sweep(SWEEP_SECONDS)
     sweep.start(asyncio.get_running_loop())
@@ -86,11 +118,11 @@ async def _open_registry(stack: AsyncExitStack, process: Process, role: Role) ->
 
 
 async def _listen(
-    stack: AsyncExitStack, process: Process, registry: RegistryPart | None, node: NodePart | None
+    stack: AsyncExitStack, process: Process, parts: tuple[RegistryPart | None, NodePart | None], health: Health
 ) -> None:
-    """The clients' listener, and the node face's where it has an address of its own."""
+    """The clients' listener, and the node face's where it has addresses of its own."""
+    registry, node = parts
     settings, addresses = process.settings, process.addresses
-    health = _health(registry, node)
     public = [health_blueprint(health), *(face for part in _parts(registry, node) for face in part.blueprints())]
     private = list(registry.node_face()) if registry is not None else []
     routes: dict[str, Acceptor] = dict(node.client_acceptors()) if node is not None else {}
@@ -101,9 +133,10 @@ async def _listen(
     name = f"wsplatform-{process.instance.incarnation}"
     app = make_app(name, public, settings.api.max_request_bytes)
     servers = [WebServer(app, addresses.client, protocol_factory(routes, process.sweep, head))]
-    if addresses.node is not None:
-        face = make_app(f"{name}-nodes", [health_blueprint(health), *private], settings.api.max_request_bytes)
-        servers.append(WebServer(face, addresses.node, protocol_factory(mesh, process.sweep, head)))
+    for ending, listener in (("nodes", addresses.node), ("neighbours", addresses.local)):
+        if listener is not None:
+            face = make_app(f"{name}-{ending}", [health_blueprint(health), *private], settings.api.max_request_bytes)
+            servers.append(WebServer(face, listener, protocol_factory(mesh, process.sweep, head)))
     for server in servers:
         stack.push_async_callback(server.stop)
         await server.start()

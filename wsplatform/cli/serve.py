@@ -47,20 +47,20 @@ def command(role: Role, host: str | None, port: str | None, json_: bool, source:
     logs.set_up(settings.log, settings.node.id)
     settings = _named(settings)
     logs.name_node(settings.node.id)
-    raise click.exceptions.Exit(_run(settings, role, json_))
+    _run(settings, role, json_)
 
 
 def _named(settings: Settings) -> Settings:
     """With the node's id, which every log line carries from the first one on."""
     import msgspec
 
-    from wsplatform.app.addresses import new_instance
+    from wsplatform.net.host import new_node_id
 
-    node = msgspec.structs.replace(settings.node, id=new_instance(settings).node_id)
+    node = msgspec.structs.replace(settings.node, id=settings.node.id or new_node_id())
     return msgspec.structs.replace(settings, node=node)
 
 
-def _run(settings: Settings, role: Role, json_: bool) -> int:
+def _run(settings: Settings, role: Role, json_: bool) -> None:
     import uvloop
 
     from wsplatform.app import serve
@@ -71,13 +71,13 @@ def _run(settings: Settings, role: Role, json_: bool) -> int:
                 {"role": info.role, "node_id": info.node_id, "url": info.url, "registry_url": info.registry_url}
             )
 
-    async def main() -> int:
+    async def main() -> None:
         stop = asyncio.Event()
         _on_signals(stop)
-        return await serve(settings, role=role, ready=ready, stop=stop)
+        await serve(settings, role=role, ready=ready, stop=stop)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(main())
+        runner.run(main())
 
 
 def _on_signals(stop: asyncio.Event) -> None:

@@ -7,6 +7,7 @@ import re
 from base64 import b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from secrets import token_bytes
 from ssl import SSLContext, create_default_context
 from typing import cast
@@ -38,11 +39,13 @@ async def connect(  # noqa: PLR0913 - keywords, most of them left out by most ca
     sweep: Sweep,
     headers: Iterable[tuple[str, str]] = (),
     ssl: SSLContext | None = None,
+    unix: Path | None = None,
     timeout: float = 5.0,
 ) -> WebSocketConnection:
     """Connect to a ws:// or wss:// address. `handler.opened` is called before this returns.
 
-    ssl: what wss:// is checked with; None: the system's certificates. timeout: seconds for all of it.
+    ssl: what wss:// is checked with; None: the system's certificates. unix: a socket of this host at which the server
+    is reached instead of the host and port of `url`, without TLS. timeout: seconds for all of it.
 
     Raises:
         ValueError: the address or a header cannot be used.
@@ -52,13 +55,17 @@ async def connect(  # noqa: PLR0913 - keywords, most of them left out by most ca
     target = _parse(url)
     if ssl is not None and not target.tls:
         raise ValueError("ssl is for wss:// addresses")
-    context = (ssl or create_default_context()) if target.tls else None
+    context = (ssl or create_default_context()) if target.tls and unix is None else None
     key = b64encode(token_bytes(16)).decode()
-    connection = WebSocketConnection(handler, limits, Side(sweep, client=True), remote=target.host)
+    remote = target.host if unix is None else str(unix)
+    connection = WebSocketConnection(handler, limits, Side(sweep, client=True), remote=remote)
     loop = asyncio.get_running_loop()
     handshake = _Handshake(_request(target, key, headers), accept_key(key), connection, loop.create_future())
     async with asyncio.timeout(timeout):
-        transport, _ = await loop.create_connection(lambda: handshake, target.host, target.port, ssl=context)
+        if unix is None:
+            transport, _ = await loop.create_connection(lambda: handshake, target.host, target.port, ssl=context)
+        else:
+            transport, _ = await loop.create_unix_connection(lambda: handshake, str(unix))
         try:
             await handshake.done
         except BaseException:

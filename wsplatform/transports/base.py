@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from wsplatform.model import Instance
@@ -84,9 +85,11 @@ class Inbound(Protocol):
 class TransportContext:
     """What a transport may use: the [cluster] settings, and the process's helpers for tasks and deadlines.
 
-    Of the settings, cluster.outbox_bytes bounds what may wait for one peer.
+    Of the settings, cluster.outbox_bytes bounds what may wait for one peer. neighbours: the folder in which the nodes
+    of this host serve their node faces on unix sockets as well (net/listen.py, socket_path); None: there is none.
     """
 
     settings: ClusterTable
     tasks: Tasks
     sweep: Sweep
+    neighbours: Path | None = None

@@ -1,8 +1,9 @@
 """The default transport: one websocket between each two nodes, on the path /cluster/mesh of the node face.
 
-Of two nodes the one with the lower id dials, unless the other has no address. An accepted peer is told `up` only when
-`set_peers` has named its instance; until then it waits, for a bounded time and in bounded number. A second connection
-of an instance that dials replaces the first: whoever dials has one at a time, and has given the first one up.
+Of two nodes the one with the lower id dials, unless the other has no address; a peer on the same host is dialled on its
+unix socket. An accepted peer is told `up` only when `set_peers` has named its instance; until then it waits, for a
+bounded time and in bounded number. A second connection of an instance that dials replaces the first: whoever dials has
+one at a time, and has given the first one up.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import random
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from loguru import logger
@@ -22,6 +24,7 @@ from wsplatform.core.throttle import Throttle
 from wsplatform.errors import HandshakeError, StartError
 from wsplatform.model import Instance
 from wsplatform.net.connect import connect
+from wsplatform.net.listen import socket_path
 from wsplatform.net.upgrade import Accept, Acceptor, Refuse, UpgradeRequest
 from wsplatform.transports import websocket_link as links
 from wsplatform.transports.base import Peer, TransportContext, TransportEvents
@@ -236,16 +239,24 @@ class WebSocketTransport:
         while True:
             initiator = Initiator(self._identity, secrets.token_bytes(NONCE_BYTES))
             link = DialledLink(self, self._terms, initiator, peer.instance, peer.address)
+            near = self._neighbour(peer)
             try:
-                await connect(peer.address + PATH, link, self._terms.strangers, sweep=self._context.sweep)
+                await connect(peer.address + PATH, link, self._terms.strangers, sweep=self._context.sweep, unix=near)
                 await link.done.wait()
             except (OSError, ValueError) as error:
-                self._warn(f"{peer.id} {error}", f"Cannot connect to node {peer.id} at {peer.address}: {error}")
+                where = near or peer.address
+                self._warn(f"{peer.id} {error}", f"Cannot connect to node {peer.id} at {where}: {error}")
             finally:
                 link.end(links.GOING_AWAY)
             if link.was_up:
                 backoff.reset()
             await asyncio.sleep(backoff.next(self._chance()))
+
+    def _neighbour(self, peer: Peer) -> Path | None:
+        """The unix socket of a peer on this host. The handshake proves that it is the peer who listens there."""
+        folder = self._context.neighbours
+        path = None if folder is None else socket_path(folder, peer.id)
+        return path if path is not None and path.exists() else None
 
     def _stop_dialling(self, peer_id: str) -> None:
         dialler = self._diallers.pop(peer_id, None)
