@@ -26,10 +26,15 @@ _METHOD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,24}(?: |\Z)")
 
 @dataclass(frozen=True, slots=True)
 class HeadLimits:
-    """Of the head of a connection's first request: bytes, and seconds until it is there."""
+    """Of the head of a connection's first request: bytes, and seconds until it is there.
+
+    request: seconds after which a request that Sanic has not got whole or not answered ends its connection; noticed
+    within twice that time.
+    """
 
     max_bytes: int
     timeout: float
+    request: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +141,7 @@ class UpgradeProtocol(asyncio.Protocol):
         self._leave()
         http = _SanicConnection(self._door, self._sanic)
         transport.set_protocol(http)
-        http.connection_made(transport)  # type: ignore[no-untyped-call]
+        http.connection_made(transport)
         http.data_received(data)
 
     def _refuse(self, refuse: Refuse) -> None:
@@ -159,20 +164,48 @@ _NOT_HTTP = Refuse(400, "bad_request", "This is not HTTP/1.1.")
 
 
 class _SanicConnection(HttpProtocol):
-    """Sanic's own, which gives the connection back when a websocket is asked for between two requests."""
+    """Sanic's own, which gives the connection back when a websocket is asked for between two requests.
 
-    __slots__ = ("_door", "_sanic")
+    Sanic's timeouts begin anew with every byte, end with the first 503, and do not hold for what names an upgrade: a
+    request that never becomes whole would keep its task and descriptor for good. So the sweep looks at it as well.
+    """
+
+    __slots__ = ("_door", "_sanic", "_seen", "deadline")
 
     def __init__(self, door: _Door, sanic: dict[str, Any]) -> None:
         super().__init__(**sanic)
+        self.deadline = 0.0
         self._door = door
         self._sanic = sanic
+        self._seen: tuple[int, bool] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)  # type: ignore[no-untyped-call]
+        self.deadline = self._sanic["loop"].time() + self._door.head.request
+        self._door.sweep.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._door.sweep.discard(self)
+        super().connection_lost(exc)  # type: ignore[no-untyped-call]
+
+    def expired(self, now: float) -> None:
+        """End the connection when it is at the same request as the last time."""
+        self.deadline = now + self._door.head.request
+        seen = None if self._between_requests or self.http is None else self._place
+        if seen is not None and seen == self._seen:
+            self.abort()  # type: ignore[no-untyped-call]
+        self._seen = seen
 
     def data_received(self, data: bytes) -> None:
         if data.startswith(self._door.prefixes) and request_path(data) in self._door.routes and self._between_requests:
             self._give_back(data)
         else:
             super().data_received(data)
+
+    @property
+    def _place(self) -> tuple[int, bool]:
+        """How many heads were read, and whether another one is coming in."""
+        return self.state["requests_count"], self.http.stage is Stage.REQUEST
 
     @property
     def _between_requests(self) -> bool:
@@ -190,6 +223,7 @@ class _SanicConnection(HttpProtocol):
         )
         assert transport is not None
         assert task is not None
+        self._door.sweep.discard(self)
         self.connections.discard(self)
         self.transport = None  # or the task would close it when it ends
         task.cancel()
