@@ -9,6 +9,7 @@ from typing import Any
 
 from loguru import logger
 from sanic import Blueprint, HTTPResponse, Request, Sanic
+from sanic.compat import Header
 from sanic.exceptions import SanicException
 from sanic.response import json
 from sanic_ext import Extend
@@ -35,7 +36,8 @@ def make_app(name: str, blueprints: Sequence[Blueprint], max_request_bytes: int)
 
     HEAD is answered wherever GET is, OPTIONS with the methods of a path, unless a blueprint answers them itself.
     """
-    app: SanicApp = Sanic(name, configure_logging=False, env_prefix="")  # settings have one way in: not SANIC_… too
+    # env_prefix: settings have one way in, not SANIC_… too
+    app: SanicApp = Sanic(name, configure_logging=False, env_prefix="", request_class=_Request)
     app.config.FALLBACK_ERROR_FORMAT = "json"
     app.config.REQUEST_MAX_SIZE = max_request_bytes
     app.config.ACCESS_LOG = False
@@ -53,6 +55,16 @@ def _complete_methods(app: SanicApp) -> None:
     """Add HEAD and OPTIONS when the app starts. A HEAD goes through the GET's handler, and so through its gate."""
     config = {"http_auto_head": True, "http_auto_options": True, "http_all_methods": False, "cors": False}
     Extend(app, built_in_extensions=False, extensions=[HTTPExtension], config=config)
+
+
+class _Request(Request[Any, Any]):
+    """Sanic answers what it could not read through a stand-in with the same target.
+
+    A target that cannot be read would fail there once more, and nobody would be answered.
+    """
+
+    def __init__(self, url_bytes: bytes, headers: Header, version: str, method: str, **others: Any) -> None:
+        super().__init__(b"*" if method == "NONE" else url_bytes, headers, version, method, **others)
 
 
 class WebServer:

@@ -1,9 +1,10 @@
-"""Sanic's part of the listener under requests that never become whole."""
+"""Sanic's part of the listener under requests that cannot be read, or never become whole."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -68,6 +69,19 @@ async def drip(client: Raw) -> None:
     while not client.writer.is_closing():
         client.send(b"x")
         await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("target", [b"\\x", b"http://[::1/", b"x:80", b"http://"])
+async def test_a_target_that_cannot_be_read_is_answered(target: bytes, logged: list[str]) -> None:
+    async with site(5.0) as running:
+        client = await Raw.dial(running.port)
+        client.send(b"GET " + target + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+        head, _, body = (await client.rest()).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 400 ")
+        assert json.loads(body)["error"]["code"] == "bad_request"
+        assert not logged
+        await client.hang_up()
+        await running.gone()
 
 
 @pytest.mark.parametrize("dripping", [True, False], ids=["drip", "silence"])
