@@ -21,7 +21,8 @@ from jwt import PyJWS
 from jwt.algorithms import Algorithm, ECAlgorithm, HMACAlgorithm, RSAAlgorithm
 from jwt.exceptions import PyJWTError
 
-from wsplatform.errors import PlatformError, SettingsError
+from wsplatform.errors import CommandError, PlatformError, SettingsError
+from wsplatform.wire.payload import check_payload
 
 MAX_BYTES = 16_384
 """The longest token that is looked at."""
@@ -63,8 +64,8 @@ class Claims:
 
 class _Payload(msgspec.Struct, omit_defaults=True):
     sub: str = ""
-    exp: int | float | None = None
-    nbf: int | float | None = None
+    exp: float | None = None
+    nbf: float | None = None
     info: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET  # Raw | None would decode nothing but null
     channel: str = ""
     iss: str = ""
@@ -124,6 +125,8 @@ class TokenVerifier:
             raise InvalidToken(f"has a claim of the wrong type: {error}") from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise InvalidToken(f"has claims that are not JSON ({type(error).__name__})") from None
+        except CommandError as error:
+            raise InvalidToken(f"has an info that not every client could read: {error.message}") from None
         self._check(payload, now)
         return Claims(payload.sub, payload.exp, info, payload.channel)
 
@@ -206,7 +209,8 @@ def _public_key(text: str) -> tuple[str, RSAPublicKey | EllipticCurvePublicKey]:
 
 
 def _one_line(info: msgspec.Raw | msgspec.UnsetType) -> msgspec.Raw | None:
-    """As it will be sent to clients, whose messages are separated by line breaks; None for none."""
+    """As it goes to clients, whose messages are separated by line breaks; None for none. Raises CommandError."""
     if info is msgspec.UNSET or bytes(info) == b"null":
         return None
+    check_payload(bytes(info))
     return msgspec.Raw(msgspec.json.format(bytes(info), indent=-1))
