@@ -21,6 +21,9 @@ from wsplatform.wire import rfc6455
 from wsplatform.wire.deflate import decompress, encode_message
 from wsplatform.wire.rfc6455 import Close, Event, FrameParser, encode_close, encode_frame
 
+_INFLATED_AT_ONCE = 4096
+"""Bytes of a compressed connection that are read in one go: some forty small frames."""
+
 _NEW, _OPEN, _CLOSING, _DONE, _FAILED, _LOST = range(6)
 # _CLOSING: our close frame is the last thing we send; the peer's is awaited. _DONE: both were sent. _FAILED: the peer
 # broke the protocol; what it still sends is thrown away.
@@ -227,8 +230,7 @@ class WebSocketConnection(asyncio.Protocol):
             self._side.roster.add(self)
         self._cork = bytearray(response)
         self._tell(self._handler.opened, self)
-        if received:
-            self._receive(received)
+        self._take(received)
         self._uncork()
 
     # What the transport calls
@@ -236,7 +238,7 @@ class WebSocketConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._state <= _CLOSING:
             self._cork = bytearray()
-            self._receive(data)
+            self._take(data)
             self._uncork()
 
     def eof_received(self) -> None:
@@ -275,6 +277,14 @@ class WebSocketConnection(asyncio.Protocol):
         self._parser = self._cork = self._outbox = None
 
     # In
+
+    def _take(self, data: bytes) -> None:
+        # What one read brings can be a thousand times as much when it is inflated: it must not all be there at once.
+        step = _INFLATED_AT_ONCE if self.deflate else len(data)
+        start = 0
+        while start < len(data) and self._state <= _CLOSING:
+            self._receive(data[start : start + step])
+            start += step
 
     def _receive(self, data: bytes) -> None:
         parser = self._parser

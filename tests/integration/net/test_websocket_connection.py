@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import struct
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -394,6 +395,24 @@ async def test_a_bomb_is_refused_with_1009(server: Server) -> None:
     assert (await client.close_frame())[0] == 1009
     await client.hang_up()
     assert (await closed(server))[0] == 1009
+
+
+async def test_many_small_bombs_that_come_at_once_are_not_inflated_at_once(server: Server) -> None:
+    server.deflate = True
+    client = await server.dial()
+    await client.upgrade("/ws", "Sec-WebSocket-Extensions: permessage-deflate")
+    connection, sizes = server.handlers[0].connection, []
+    assert connection is not None
+    server.handlers[0].text = lambda payload: sizes.append(len(payload))  # type: ignore[method-assign]
+    bomb = frame(TEXT, compress(b" " * 60_000), rsv1=True)
+    tracemalloc.start()
+    try:
+        connection.data_received(bomb * 500)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert sizes == [60_000] * 500
+    assert peak < 6_000_000
 
 
 async def test_a_flood_of_pings_from_a_client_that_does_not_read_is_bounded(server: Server) -> None:
