@@ -23,6 +23,7 @@ import uvloop
 
 from wsplatform import logs
 from wsplatform.app import serve
+from wsplatform.cli.serve import collect_seldom
 from wsplatform.resources import folder
 from wsplatform.settings_load import load
 
@@ -80,7 +81,7 @@ async def _main(port: str) -> None:
     loop = asyncio.get_running_loop()
     turns = Turns(loop)
     loop.add_reader(sys.stdin.fileno(), _answer, turns)
-    await serve(settings, role="all", stop=asyncio.Event())
+    await serve(settings, role="all", stop=asyncio.Event(), ready=lambda _: collect_seldom())
 
 
 if __name__ == "__main__":
