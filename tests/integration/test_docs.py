@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -52,9 +51,10 @@ def reader(tmp_path: Path, cluster: LocalCluster, environment: dict[str, str]) -
     return Reader(tmp_path, environment, {"8080": balancer})
 
 
-@asynccontextmanager
-async def subscribed(cluster: LocalCluster, channel: str) -> AsyncIterator[None]:
-    """Two clients on `channel`, on two nodes."""
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def audience(cluster: LocalCluster) -> AsyncIterator[None]:
+    """Two clients on the channel user:1, on two nodes."""
+    channel = "user:1"
     clients = [
         await asyncio.create_subprocess_exec(
             *program("subscribe", channel, "--server", node["url"]), env=clean_environment(), stdout=-3, stderr=-3
@@ -88,10 +88,10 @@ async def test_the_readme(section: Section, reader: Reader) -> None:
     await reader.read(section)
 
 
+@pytest.mark.usefixtures("audience")
 @pytest.mark.parametrize("section", _of("server-api.md"))
-async def test_the_page_on_the_server_api(section: Section, reader: Reader, cluster: LocalCluster) -> None:
-    async with subscribed(cluster, "user:1"):
-        await reader.read(section)
+async def test_the_page_on_the_server_api(section: Section, reader: Reader) -> None:
+    await reader.read(section)
 
 
 @pytest.mark.parametrize("section", _of("running.md"))
