@@ -24,6 +24,7 @@ from wsplatform.settings import ClientTable
 from wsplatform.web.centrifuge_handler import CentrifugeHandler
 from wsplatform.web.face import Clock, Face, Open, Timing
 from wsplatform.wire.centrifuge import CentrifugeFormat
+from wsplatform.wire.rfc6455 import FrameParser
 
 NOW = 1_700_000_000.0
 FIRST_ID = 10**6
@@ -108,9 +109,8 @@ class Connection:
             self.lines += [json.loads(line) for line in payload.decode().split("\n")]
 
     def send_frame(self, frame: bytes) -> None:
-        size = frame[1]
-        start = 2 if size < 126 else 4 if size == 126 else 10
-        self.send_text(frame[start:])
+        for _, payload in FrameParser(masked=False, max_message=1 << 20).feed(frame):
+            self.send_text(payload)
 
     send_rest = send_frame
 
@@ -190,6 +190,8 @@ class HandlerMachine(RuleBasedStateMachine):
         if self.bench.connection.open:
             numbered = [{"id": next(self.ids), **command} for command in commands]
             self.asked |= {command["id"]: command for command in numbered}
+            for command in commands:
+                self.expected.pop(command.get("unsubscribe", {}).get("channel"), None)
             self.bench.send(*numbered)
 
     @rule(message=FAULTS)
