@@ -22,8 +22,7 @@ import time
 import uvloop
 
 from wsplatform import logs
-from wsplatform.app import serve
-from wsplatform.cli.serve import collect_seldom
+from wsplatform.app import collect_seldom, serve
 from wsplatform.resources import folder
 from wsplatform.settings_load import load
 

@@ -57,11 +57,21 @@ def test_no_member_adds_anything_but_its_own_server(found: list[Member]) -> None
     assert added.pop() == ""
     assert all(SERVER.fullmatch(line) or REMARK.fullmatch(line) for line in added)
     assert len([line for line in added if SERVER.fullmatch(line)]) == len(result.servers)
-    assert len(result.servers) + len(result.refused) == sum(1 for each in found if each.client_url)
+    assert len({entry.address for entry in result.servers}) == len(result.servers)
+    for each in found:
+        alone = plan(TABLE, [each])
+        assert len(alone.servers) + len(alone.refused) == (1 if each.client_url else 0)
 
 
 @given(
-    st.permutations([member("n1"), member("n2", "http://node-2:80"), member("n10", "http://[::1]:80"), member("N1")])
+    st.permutations(
+        [
+            member("n1"),
+            member("n2", "http://node-2:80"),
+            member("n10", "http://[::1]:80"),
+            member("N1", "http://10.0.0.2:80"),
+        ]
+    )
 )
 def test_equal_members_in_any_order_give_equal_bytes(found: list[Member]) -> None:
     assert render(TABLE, found) == render(TABLE, reversed(found))
@@ -122,6 +132,21 @@ def test_of_two_members_with_one_id_one_is_listed() -> None:
     result = plan(TABLE, [member(incarnation="b", url="http://10.0.0.2:8000"), member(incarnation="a")])
     assert servers(result.text) == ["server n1 10.0.0.1:8000"]
     assert [error.code for error in result.refused] == ["bad_member"]
+
+
+def test_workers_behind_one_address_are_one_server_that_is_ready_when_one_of_them_is() -> None:
+    first, second, third = (member(f"host-{number}") for number in (1, 2, 3))
+    for ready in ((), (first,), (second,), (first, third)):
+        members = [msgspec.structs.replace(each, ready=each in ready) for each in (third, second, first)]
+        result = plan(TABLE, [*members, member("other", "http://10.0.0.1:8001")])
+        assert servers(result.text) == ["server host-1 10.0.0.1:8000", "server other 10.0.0.1:8001"]
+        assert [entry.ready for entry in result.servers] == [bool(ready), False]
+        assert result.refused == ()
+
+
+def test_a_worker_that_comes_or_goes_changes_nothing_for_haproxy_while_the_first_stays() -> None:
+    both = [member("host-1", "http://node-1:80"), member("host-2", "http://node-1:80")]
+    assert render(TABLE, both) == render(TABLE, both[:1])
 
 
 def test_the_registry_takes_no_clients_and_a_node_that_is_not_ready_yet_is_listed() -> None:

@@ -15,6 +15,7 @@ import msgspec
 from wsplatform.die_with_parent import command
 from wsplatform.errors import StartError
 from wsplatform.net.tasks import Tasks
+from wsplatform.supervisor.run import describe
 
 START_SECONDS = 30.0
 _CHUNK = 65_536
@@ -103,13 +104,3 @@ async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[str]:
             rest = b""
     if rest:
         yield rest.decode(errors="replace")
-
-
-def describe(status: int) -> str:
-    """An exit status for people."""
-    if status >= 0:
-        return f"exit status {status}"
-    try:
-        return signal.Signals(-status).name
-    except ValueError:
-        return f"signal {-status}"

@@ -4,7 +4,6 @@ import asyncio
 import os
 import shlex
 import shutil
-import signal
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,8 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from wsplatform.cli.cluster_files import Keys
-    from wsplatform.cli.local_cluster import Addresses, LocalCluster, Plan
+    from wsplatform.cli.local_cluster import Addresses, Plan
     from wsplatform.settings import Settings
+
+ROOM = 46
+"""Bytes of a path that HAProxy's sockets, in a folder of their own, may need below the temporary one."""
 
 DRAIN_SECONDS = "1"
 """When all of it ends, there is no node to go to: no need to wait long."""
@@ -59,11 +61,12 @@ def command(nodes: int, port: int | None, data: Path | None, json_: bool, source
       wsplatform cluster --nodes 5 --port 9000 --data ./cluster
       wsplatform cluster --env production --set haproxy.bind=0.0.0.0:80
     """
-    from wsplatform.cli.cluster_files import data_folder, temporary_folder, write_keys
+    from wsplatform.cli.cluster_files import data_folder, write_keys
+    from wsplatform.folders import temporary_folder
 
     settings = source.load()
     with ExitStack() as stack:
-        temporary = stack.enter_context(temporary_folder())
+        temporary = stack.enter_context(temporary_folder(ROOM))
         folder = stack.enter_context(data_folder(data)) if data else temporary
         plan = _plan(source, settings, nodes, port, folder, temporary)
 
@@ -96,6 +99,7 @@ def _plan(source: Source, settings: Settings, nodes: int, port: int | None, fold
         "node.host": "127.0.0.1",
         "node.port": "0",
         "node.url": "",
+        "node.workers": "1",
         "cluster.host": "127.0.0.1",
         "cluster.port": "0",
         "cluster.url": "",
@@ -137,11 +141,12 @@ def _variable(key: str) -> str:
 async def _run(plan: Plan, show: Callable[[Addresses], None]) -> int:
     """Returns the exit status."""
     from wsplatform.cli.local_cluster import LocalCluster
+    from wsplatform.cli.signals import Signals
     from wsplatform.net.tasks import Tasks
 
     tasks = Tasks()
     cluster = LocalCluster(plan, output.note, tasks)
-    signals = _Signals(cluster)
+    signals = Signals(cluster.kill)
     try:
         show(await cluster.start())
         await cluster.run()
@@ -153,25 +158,6 @@ async def _run(plan: Plan, show: Callable[[Addresses], None]) -> int:
         await cluster.stop()
         await tasks.close()
     return 1 if cluster.lost else 0
-
-
-class _Signals:
-    """The first signal ends the task that made this; the next one ends the processes, however busy."""
-
-    def __init__(self, cluster: LocalCluster) -> None:
-        self.received = 0
-        self._cluster = cluster
-        self._task = asyncio.current_task()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, self._handle)
-
-    def _handle(self) -> None:
-        self.received += 1
-        if self.received == 1 and self._task is not None:
-            self._task.cancel()
-        else:
-            self._cluster.kill()
 
 
 def _as_json(addresses: Addresses, keys: Keys) -> dict[str, object]:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import aiohttp
 
-from wsplatform.cli.child import Child, describe
+from wsplatform.cli.child import Child
 from wsplatform.cli.cluster_files import Keys
 from wsplatform.cli.http import Caller
 from wsplatform.cli.options import Server
@@ -20,6 +20,7 @@ from wsplatform.errors import StartError
 from wsplatform.net.tasks import Tasks
 from wsplatform.plugins.haproxy_process import HAProxyProcess
 from wsplatform.settings import Settings
+from wsplatform.supervisor.run import describe
 
 READY_SECONDS = 30.0
 STOP_SECONDS = 4.0

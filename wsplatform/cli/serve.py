@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import gc
 import os
 import signal
 from typing import TYPE_CHECKING, Literal
@@ -75,7 +74,7 @@ def _named(settings: Settings) -> Settings:
 def _run(settings: Settings, role: Role, json_: bool) -> None:
     import uvloop
 
-    from wsplatform.app import serve
+    from wsplatform.app import collect_seldom, serve
 
     def ready(info: ProcessInfo) -> None:
         collect_seldom()
@@ -91,18 +90,6 @@ def _run(settings: Settings, role: Role, json_: bool) -> None:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())
-
-
-def collect_seldom() -> None:
-    """Tune the garbage collector for a process that is up, and will hold many objects for long.
-
-    A full collection stops the loop for some 0.2 µs per object that it looks at. What a process has loaded by now
-    (80,000 objects) stays, so it is looked at no more. A connection adds twelve, and leaves no cycle when it closes: by
-    Python's own thresholds, which suit short scripts, the collector took a tenth of the CPU of a storm of connects.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 10, 10)
 
 
 async def _supervise(settings: Settings, role: Literal["all", "node"], json_: bool) -> int:

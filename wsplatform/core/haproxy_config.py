@@ -11,7 +11,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import get_type_hints
 
 import msgspec
@@ -41,7 +41,10 @@ _NOT_FOUND = '{"error":{"code":"not_found","message":"nothing is served under th
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A member as HAProxy knows it. `named`: the address has to be looked up."""
+    """What HAProxy knows of a member, or of all members behind one address, by the id that is the first of theirs.
+
+    named: the address has to be looked up. ready: one of them is.
+    """
 
     name: str
     host: str
@@ -107,10 +110,14 @@ def server(member: Member) -> Server:
 def plan(table: HAProxyTable, members: Iterable[Member]) -> Plan:
     """The configuration of all members that clients can be sent to; one that cannot be written harms no other.
 
+    Members that share an address, as the workers of one host do, are one server: its connections and health checks
+    reach any of them, and it is drained when the last of them says so.
+
     Raises SettingsError.
     """
     check_table(table)
-    servers: dict[str, Server] = {}
+    servers: dict[tuple[str, int], Server] = {}
+    names: set[str] = set()
     refused: list[PlatformError] = []
     for member in sorted(members, key=lambda member: (member.node_id, member.incarnation)):
         if not member.client_url:  # takes part in the cluster without clients: the registry
@@ -120,10 +127,13 @@ def plan(table: HAProxyTable, members: Iterable[Member]) -> Plan:
         except PlatformError as error:
             refused.append(error)
             continue
-        if entry.name in servers:
+        if entry.name in names:
             refused.append(_bad(member, "another member has the same id"))
-        else:
-            servers[entry.name] = entry
+            continue
+        names.add(entry.name)
+        place = (entry.host, entry.port)
+        first = servers.setdefault(place, entry)
+        servers[place] = replace(first, ready=first.ready or entry.ready)
     chosen = tuple(servers.values())
     return Plan(_text(table, chosen), chosen, tuple(refused))
 

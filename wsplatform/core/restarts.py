@@ -29,11 +29,14 @@ class _Record:
 class Restarts:
     """Keeps the account of processes that are known by `names`. All times in seconds of one monotonic clock.
 
+    forever: no failure counts against them, for others can do without them.
+
     A process that fails alone is tried for ever, ever more slowly: the others serve. When none is left that has not
     failed again and again, the fault is not with one of them.
     """
 
-    def __init__(self, names: Iterable[str]) -> None:
+    def __init__(self, names: Iterable[str], *, forever: bool = False) -> None:
+        self._forever = forever
         self._records = {name: _Record() for name in names}
 
     def began(self, name: str, now: float) -> None:
@@ -57,7 +60,7 @@ class Restarts:
 
     def hopeless(self, now: float) -> bool:
         """Whether none of them serves or can be expected to."""
-        return all(_hopeless(record, now) for record in self._records.values())
+        return not self._forever and all(_hopeless(record, now) for record in self._records.values())
 
 
 def _hopeless(record: _Record, now: float) -> bool:

@@ -27,3 +27,9 @@ def program(chosen: Sequence[int]) -> bytes:
     for place, number in enumerate(chosen):
         code += [INSTRUCTION.pack(_JUMP_EQUAL, 0, 1, place), INSTRUCTION.pack(_RETURN, 0, 0, number)]
     return b"".join((*code, INSTRUCTION.pack(_RETURN, 0, 0, _NOBODY)))
+
+
+def choose(ranks: Sequence[int]) -> tuple[int, ...]:
+    """The numbers of the sockets to give connections to: all of the highest rank."""
+    highest = max(ranks)
+    return tuple(number for number, rank in enumerate(ranks) if rank == highest)

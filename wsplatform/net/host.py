@@ -22,6 +22,12 @@ def address_of(scheme: str, host: str, listener: socket.socket) -> str:
     return f"{scheme}://{f'[{name}]' if ':' in name else name}:{port}"
 
 
+def near_address_of(scheme: str, host: str, listener: socket.socket) -> str:
+    """As `address_of`, for this host itself."""
+    near = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised, not bound
+    return address_of(scheme, near.get(host, host), listener)
+
+
 def _own_address() -> str:
     """The address that this host's name stands for."""
     try:

@@ -115,7 +115,7 @@ class HAProxyPlugin:
         if present != wanted.text:
             await self._replace(wanted.text)
         reloaded = await self._load(wanted)
-        self._succeeded(wanted, f"HAProxy has view {view.number}, nodes: {len(wanted.servers)}")
+        self._succeeded(wanted, f"HAProxy has view {view.number}, servers: {len(wanted.servers)}")
         return reloaded
 
     async def _replace(self, text: str) -> None:
