@@ -19,7 +19,7 @@ def command() -> None:
     """
 
 
-@command.command("show")
+@command.command("show", short_help="Print the effective settings, secrets masked.")
 @json_option
 @with_settings
 def show(json_: bool, source: Source) -> None:
@@ -39,7 +39,7 @@ def show(json_: bool, source: Source) -> None:
         output.line(f"# environment: {settings['environment']}\n\n{toml(settings)}")
 
 
-@command.command("check")
+@command.command("check", short_help="Check a settings file, or whether a process could start.")
 @click.argument("path", metavar="[FILE]", required=False, type=click.Path(path_type=Path))
 @click.option(
     "--role",

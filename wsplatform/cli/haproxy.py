@@ -18,7 +18,7 @@ def command() -> None:
     """The load balancer's configuration. The registry keeps it current by itself where haproxy.enabled is true."""
 
 
-@command.command("render")
+@command.command("render", short_help="Print HAProxy's configuration.")
 @click.option("--node", "nodes", multiple=True, metavar="ID=URL", help="A node, instead of the registry's; repeat.")
 @click.option("--check", is_flag=True, help="Have HAProxy read the configuration before it is printed.")
 @with_registry

@@ -73,7 +73,7 @@ def list_(json_: bool, server: Server) -> None:
     output.table(["ID", "NAME", "SCOPES", "CHANNELS", "CREATED"], rows)
 
 
-@command.command("revoke")
+@command.command("revoke", short_help="Revoke the key with this ID.")
 @click.argument("key_id", metavar="ID")
 @with_registry
 def revoke(key_id: str, server: Server) -> None:

@@ -21,7 +21,7 @@ def command() -> None:
     """
 
 
-@command.command("set")
+@command.command("set", short_help="Make the rule for PATTERN, or replace it.")
 @click.argument("pattern")
 @click.argument("options", metavar="[OPTION=VALUE]...", nargs=-1)
 @json_option
@@ -73,7 +73,7 @@ def list_(json_: bool, server: Server) -> None:
     )
 
 
-@command.command("delete")
+@command.command("delete", short_help="Delete the rule for PATTERN.")
 @click.argument("pattern")
 @with_registry
 def delete(pattern: str, server: Server) -> None:

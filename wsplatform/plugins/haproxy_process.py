@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
 import signal
 import socket
@@ -173,7 +174,8 @@ def _check_free(listener: tuple[str, int]) -> None:
             pass
     except OSError as error:
         host, port = listener
-        message = f"HAProxy cannot listen on {host}:{port} ({error.strerror}): choose another port."
+        why = os.strerror(error.errno) if error.errno else str(error)  # its strerror has more than that in it
+        message = f"HAProxy cannot listen on {host}:{port} ({why}): choose another port."
         raise StartError("port_in_use", message) from error
 
 
