@@ -13,7 +13,9 @@ import msgspec
 from wsplatform.model import NODE_ID_PATTERN, ChannelRule
 
 Environment = Literal["development", "test", "production"]
-Positive = Annotated[float, msgspec.Meta(gt=0)]
+YEAR = 31_536_000
+"""Seconds: no time may be longer. With infinity there is no reckoning."""
+Positive = Annotated[float, msgspec.Meta(gt=0, le=YEAR)]
 Size = Annotated[int, msgspec.Meta(ge=1)]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 
@@ -59,7 +61,7 @@ class NodeTable(_Table, frozen=True):
     port: Port = 8000
     url: str = ""
     workers: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
-    drain_seconds: Annotated[float, msgspec.Meta(ge=0)] = 5.0
+    drain_seconds: Annotated[float, msgspec.Meta(ge=0, le=YEAR)] = 5.0
     examples: bool = False
 
 

@@ -141,7 +141,8 @@ def _check_url(key: str, url: str, schemes: tuple[str, ...]) -> None:
     expected = f"{schemes[0]}://host:port or {schemes[1]}://host:port"
     try:
         parts = urlsplit(url)
-        usable = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+        host = parts.hostname or ""
+        usable = parts.scheme in schemes and bool(host.encode("idna")) and parts.port != 0
     except ValueError:
         usable = False
         parts = None

@@ -131,6 +131,10 @@ REFUSED = [
     ("[node]\nurl = 'http://host:99999'", "node.url", "'http://host:99999'", "http://host:port"),
     ("[client]\nping_seconds = 0", "client.ping_seconds", "0", "> 0"),
     ("[client]\nping_seconds = nan", "client.ping_seconds", "nan", "> 0"),
+    ("[client]\nping_seconds = inf", "client.ping_seconds", "inf", "<= 31536000"),
+    ("[node]\ndrain_seconds = inf", "node.drain_seconds", "inf", "<= 31536000"),
+    ("[registry]\nurl = 'http://a..b:1'", "registry.url", "'http://a..b:1'", "http://host:port"),
+    ("[cluster]\nurl = 'ws://" + "a" * 64 + ":1'", "cluster.url", "aaaa", "ws://host:port"),
     ("[client]\nallowed_origins = [1]", "client.allowed_origins", "[1]", "str"),
     ("[client]\nmax_message_bytes = 0", "client.max_message_bytes", "0", ">= 1"),
     ("[cluster]\nurl = 'http://host:1'", "cluster.url", "'http://host:1'", "ws://host:port or wss://host:port"),
@@ -306,7 +310,7 @@ SECRETS = st.lists(st.text("abcXYZ019-_é", min_size=32, max_size=40), max_size=
 
 @st.composite
 def tables(draw: st.DrawFn) -> dict[str, Any]:
-    seconds = st.floats(min_value=0.001, max_value=1e9)
+    seconds = st.floats(min_value=0.001, max_value=31_536_000.0)
     return {
         "node": {"host": draw(TEXT), "port": draw(st.integers(0, 65535)), "drain_seconds": draw(seconds)},
         "client": {

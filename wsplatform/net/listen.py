@@ -91,7 +91,7 @@ def bind_unix(path: Path) -> socket.socket:
 def _bound(host: str, port: int, *, shared: bool = False) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # UnicodeError: no name at all
         raise StartError("address_unusable", f"{host} is no address of this machine: change node.host.") from error
     listener = socket.socket(family, kind, protocol)
     try:
