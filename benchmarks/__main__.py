@@ -91,6 +91,7 @@ _SCENARIOS: dict[str, Callable[[Bench, Server], None]] = {
 _OWN: dict[str, Callable[[Bench], None]] = {
     "names": partial(own_cases.names, many=1_000_000),
     "nodes": own_cases.two_nodes,
+    "workers": own_cases.workers,
     "forward": own_cases.forwarding,
     "inside": own_cases.inside,
 }

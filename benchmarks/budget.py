@@ -35,6 +35,7 @@ def checks(results: Results) -> list[Check]:
     found += _linearity(results)
     found += _across(results, "Names", "publication to one of", 1.0)
     found += _two_nodes(results)
+    found += _workers(results)
     return found
 
 
@@ -90,9 +91,24 @@ def _across(results: Results, group: str, start: str, most: float) -> Iterator[C
     """The second of two cases by the first."""
     cases = [case for case in results.cases() if case.group == group and case.name.startswith(start)]
     for first, second in zip(cases[::2], cases[1::2], strict=False):
-        spread = results.ratio(second, OWN, OWN, of=first)
-        if spread is not None:
-            yield Check(f"{group}: {second.name}, by: {first.name}", most, spread.middle, "×", spread)
+        yield from _pair(results, first, second, most)
+
+
+def _pair(results: Results, first: Case, second: Case, most: float) -> Iterator[Check]:
+    spread = results.ratio(second, OWN, OWN, of=first)
+    if spread is not None:
+        yield Check(f"{second.group}: {second.name}, by: {first.name}", most, spread.middle, "×", spread)
+
+
+def _workers(results: Results) -> Iterator[Check]:
+    cases = [case for case in results.cases() if case.group == "Workers"]
+    for one in cases:
+        for two in cases:
+            if one.name.startswith("1 worker,") and two.name == one.name.replace("1 worker,", "2 workers,"):
+                yield from _pair(results, one, two, 1.1)
+    spread = next((results.measure(case, OWN, "spread") for case in cases if case.name.startswith("2 ")), None)
+    if spread is not None:
+        yield Check("Workers: connections, most by least, of the mean", 0.2, spread.middle, "", spread)
 
 
 def _two_nodes(results: Results) -> Iterator[Check]:

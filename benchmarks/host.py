@@ -57,6 +57,20 @@ def cpu_seconds(pid: int) -> float:
     return total / 1e9
 
 
+def family(pid: int) -> tuple[int, ...]:
+    """A process, and those that it and its children have started."""
+    found = [pid]
+    for parent in found:
+        for task in Path(f"/proc/{parent}/task").iterdir():
+            found += map(int, (task / "children").read_text().split())
+    return tuple(found)
+
+
+def sockets(pid: int) -> int:
+    """How many a process has open."""
+    return sum(str(entry.readlink()).startswith("socket:") for entry in Path(f"/proc/{pid}/fd").iterdir())
+
+
 def resident_bytes(pid: int) -> int:
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
         if line.startswith("Rss:"):

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
-from benchmarks.host import BenchmarkError, pinned
+from benchmarks.host import BenchmarkError, family, pinned, sockets
 from benchmarks.install import HERE
 from benchmarks.results import Case
 from benchmarks.scenarios import (
@@ -87,6 +87,27 @@ def two_nodes(bench: Bench, subscribers: int = 1000) -> None:
                     parts = {"publisher's": phase.cpu[0], "subscribers'": phase.cpu[1]}
                     values = {name: cpu / load.publications * 1e6 for name, cpu in parts.items()}
                     bench.add(OWN, case, {**cost(phase, load.publications), **values})
+
+
+def workers(bench: Bench, subscribers: int = 1000) -> None:
+    """One process, then two on one port: on the same core, for what the second adds and not for what it takes over."""
+    for count in (1, 2):
+        server = own({"WSP_NODE__WORKERS": str(count)})
+        with Running(server, bench.cores.server, bench.folder) as running:
+            pids = family(running.pid)
+            with bench.generator(running, *pids) as generator:
+                before = [sockets(pid) for pid in pids]
+                generator.do(opening(running, subscribers))
+                shares = sorted(sockets(pid) - start for pid, start in zip(pids, before, strict=True))[-count:]
+                publisher(running, generator)
+                for window, publications in ((1, 120), (8, 480)):
+                    load = Load(bench.times(publications, 3 * window), window, _SHORT)
+                    warm_up(bench, running, generator, replace(load, publications=2 * window + 8))
+                    phase = generator.do(publishing(running, load))
+                    name = f"{count} worker{'s' * (count > 1)}, {subscribers:,} subscribers, 128 B, {window} in flight"
+                    spread = (shares[-1] - shares[0]) / (sum(shares) / count)
+                    values = {**cost(phase, phase.answer["deliveries"]), "spread": spread}
+                    bench.add(OWN, Case("Workers", name, "cost", "µs"), values)
 
 
 def forwarding(bench: Bench) -> None:

@@ -16,6 +16,7 @@ _SHARES = {"busy": "server busy", "generator": "generator busy"}
 _WHAT = {
     "Fan-out": "CPU per delivery",
     "Linearity": "CPU per delivery",
+    "Workers": "CPU per delivery, all processes",
     "Connecting": "CPU per client",
     "Inbound": "CPU per message",
     "Names": "CPU each",
