@@ -43,3 +43,9 @@ def test_other_bytes_are_refused(data: bytes) -> None:
 def test_a_question_of_another_release_is_refused() -> None:
     with pytest.raises(wire.DirectoryError):
         wire.decode_question(wire.encode([99, "x"]))
+
+
+@pytest.mark.parametrize("code", [-1, 5, 1005, 2999, 5000, 65_536])
+def test_sessions_cannot_be_ended_with_a_code_that_no_close_frame_may_have(code: int) -> None:
+    with pytest.raises(wire.DirectoryError):
+        wire.decode_question(wire.encode(wire.EndSessions("u", "", frozenset(), code, "why")))

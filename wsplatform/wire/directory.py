@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -21,12 +21,12 @@ class DescribeNode(msgspec.Struct, frozen=True, array_like=True, tag=2):
 
 
 class EndSessions(msgspec.Struct, frozen=True, array_like=True, tag=3):
-    """Of a user; with `client`, the one of this id; without those of the ids in `keep`."""
+    """Of a user; with `client`, the one of this id; without those of the ids in `keep`. `code`: of the close frame."""
 
     user: str
     client: str
     keep: frozenset[str]
-    code: int
+    code: Annotated[int, msgspec.Meta(ge=3000, le=4999)]
     reason: str
 
 
