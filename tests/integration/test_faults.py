@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -46,3 +48,40 @@ async def test_a_publish_that_a_stopping_node_has_accepted_arrives(cluster: Clus
         await asyncio.gather(*publishers)
         await eventually(lambda: set(accepted) <= set(client.publications["c"]))
         assert len(client.publications["c"]) == len(set(client.publications["c"]))
+
+
+async def test_a_registry_that_comes_back_without_its_database_parts_nobody(tmp_path: Path, cluster: Cluster) -> None:
+    """It learns of the nodes again one after the other; those are connected, and go on."""
+    async with contextlib.AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(Client(cluster.http, node.url)) for node in cluster.nodes]
+        for client in clients:
+            await client.subscribe("c")
+        sent: set[tuple[str, int]] = set()
+        end = asyncio.Event()
+        publishers = [asyncio.create_task(publish_steadily(client, sent, end)) for client in clients]
+        cluster.registry.kill()
+        for file in tmp_path.glob("registry.db*"):
+            file.unlink()
+        cluster.registry.start()
+        await cluster.registry.ready(cluster.http)
+        await eventually(lambda: registered(cluster), within=15)
+        end.set()
+        await asyncio.gather(*publishers)
+        for client in clients:
+            await eventually(lambda client=client: sent <= set(map(tuple, client.publications["c"])))
+
+
+async def registered(cluster: Cluster) -> bool:
+    """All nodes are ready and have told the registry that they have its newest view."""
+    page = await cluster.admin("GET", "nodes")
+    return len([item for item in page["items"] if item["ready"] and item["view"] == page["view"]]) == 3
+
+
+async def publish_steadily(client: Client, sent: set[tuple[str, int]], end: asyncio.Event) -> None:
+    """As a client: API keys go with a database. `sent`: what was accepted."""
+    for number in itertools.count():
+        if end.is_set():
+            return
+        await client.publish("c", [client.id, number])
+        sent.add((client.id, number))
+        await asyncio.sleep(0.01)

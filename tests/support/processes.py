@@ -9,6 +9,8 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,15 +26,29 @@ def free_port() -> int:
         return port
 
 
+@dataclass(frozen=True, slots=True)
+class Host:
+    """Where a process runs: its address, and what its command line begins with (tests/support/network.py)."""
+
+    address: str = "127.0.0.1"
+    prefix: tuple[str, ...] = ()
+
+
+HERE = Host()
+
+
 class Process:
     """One `wsplatform serve`. Its output goes to a file, shown when it does not start."""
 
-    def __init__(self, name: str, arguments: list[str], environment: dict[str, str], folder: Path) -> None:
+    def __init__(
+        self, name: str, arguments: list[str], environment: dict[str, str], folder: Path, host: Host = HERE
+    ) -> None:
         self.name = name
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http://{host.address}:{self.port}"
         self.log = folder / f"{name}.log"
-        self._arguments = [*arguments, "--port", str(self.port)]
+        self._prefix = host.prefix
+        self._arguments = [*arguments, "--host", host.address, "--port", str(self.port)]
         self._environment = environment
         self._popen: subprocess.Popen[bytes] | None = None
 
@@ -44,7 +60,7 @@ class Process:
     def start(self) -> None:
         with self.log.open("ab") as log:
             self._popen = subprocess.Popen(
-                [sys.executable, "-m", "wsplatform", "serve", *self._arguments],
+                [*self._prefix, sys.executable, "-m", "wsplatform", "serve", *self._arguments],
                 env={**os.environ, **self._environment},
                 stdout=log,
                 stderr=log,
@@ -81,9 +97,19 @@ class Process:
 
 
 class Cluster:
-    """`async with Cluster(folder, nodes=3) as cluster`: a registry and nodes, ready; keys made."""
+    """`async with Cluster(folder, nodes=3) as cluster`: a registry and nodes, ready; keys made.
 
-    def __init__(self, folder: Path, nodes: int = 3, settings: dict[str, str] | None = None) -> None:
+    hosts: where the registry and each node run, in this order.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        nodes: int = 3,
+        settings: dict[str, str] | None = None,
+        hosts: Sequence[Host] = (),
+    ) -> None:
+        hosts = hosts or (HERE,) * (nodes + 1)
         self.admin_key = secrets.token_hex(32)
         self.token_secret = secrets.token_hex(32)
         self.api_key = ""
@@ -96,10 +122,12 @@ class Cluster:
             **(settings or {}),
         }
         arguments = ["--env", "test", "--role"]
-        self.registry = Process("registry", [*arguments, "registry"], environment, folder)
+        self.registry = Process("registry", [*arguments, "registry"], environment, folder, hosts[0])
         environment = {**environment, "WSP_REGISTRY__URL": self.registry.url}
         self.nodes = [
-            Process(f"n{number}", [*arguments, "node", "--set", f"node.id=n{number}"], environment, folder)
+            Process(
+                f"n{number}", [*arguments, "node", "--set", f"node.id=n{number}"], environment, folder, hosts[number]
+            )
             for number in range(1, nodes + 1)
         ]
         self._http: aiohttp.ClientSession | None = None

@@ -87,7 +87,8 @@ class Relay:
         self._wanted_by = self._interest.wanted_by
         self._links: dict[str, _Link] = {}
         self._local: Peer | None = None
-        self._viewed = False
+        self._view: frozenset[Peer] | None = None
+        self._kept: frozenset[str] = frozenset()
         self._questions: Questions | None = None
         self._throttle = Throttle(_LOG_SECONDS)
 
@@ -104,17 +105,27 @@ class Relay:
         await self._transport.stop()
 
     def set_peers(self, peers: frozenset[Peer]) -> None:
-        """The peers of the view, oneself perhaps among them."""
+        """The peers of the view, oneself perhaps among them.
+
+        A peer that is not in it any more stays as long as it is connected, unless another instance has its id: it
+        cannot be reached by the registry, or the registry has come back without its database. Whoever is gone has hung
+        up, or will be found silent.
+        """
         assert self._local is not None
+        self._view = peers
         named = {peer.id: peer for peer in peers if peer.id != self._local.id}
+        kept = {link.peer.id: link.peer for link in self._links.values() if link.up and link.peer.id not in named}
+        for peer_id in kept.keys() - self._kept:
+            logger.info("Node {} is not in the view any more, but connected: it stays", peer_id)
+        self._kept = frozenset(kept)
+        named.update(kept)
         for peer_id, link in tuple(self._links.items()):
             if named.get(peer_id) != link.peer:
                 self._interest.forget(peer_id)
                 del self._links[peer_id]
         for peer_id, peer in named.items():
             self._links.setdefault(peer_id, _Link(peer, time.time()))
-        self._viewed = True
-        self._transport.set_peers(peers)
+        self._transport.set_peers(frozenset(named.values()))
 
     def publish(self, channel: str, publication: Publication) -> None:
         """Send to every peer that wants the channel. What cannot be sent is counted, and logged at a bounded rate."""
@@ -140,7 +151,7 @@ class Relay:
     @property
     def settled(self) -> bool:
         """There is a view, and with every peer of it the interest of both sides has been exchanged."""
-        return self._viewed and all(self._interest.settled(peer_id) for peer_id in self._links)
+        return self._view is not None and all(self._interest.settled(peer_id) for peer_id in self._links)
 
     @property
     def late(self) -> int:
@@ -204,6 +215,8 @@ class Relay:
             self._questions.gone(peer.id)
 
     def expired(self, now: float) -> None:
+        if self._view is not None and not all(self._links[peer_id].up for peer_id in self._kept):
+            self.set_peers(self._view)
         self._interest.expired(now)
 
     def _dispatch(self, peer_id: str, encoded: bytes) -> None:

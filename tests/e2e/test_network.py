@@ -1,0 +1,121 @@
+"""A network that fails between hosts, each a namespace of its own: cut links, silent ones, losses in one direction."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.support.client import Client
+from tests.support.network import Network
+from tests.support.processes import Cluster
+from tests.support.wait import eventually
+
+VIEW_SECONDS = 15.0
+"""More than the registry waits for a node before it drops it, and a report."""
+
+
+@pytest.fixture
+def network() -> Iterator[Network]:
+    with Network(4) as network:
+        yield network
+
+
+@pytest.fixture
+async def cluster(tmp_path: Path, network: Network) -> AsyncIterator[Cluster]:
+    async with Cluster(tmp_path, hosts=network.hosts) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+async def clients(cluster: Cluster) -> AsyncIterator[list[Client]]:
+    """One on each node, subscribed."""
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(Client(cluster.http, node.url)) for node in cluster.nodes]
+        for client in clients:
+            await client.subscribe("c")
+        yield clients
+
+
+async def test_a_node_that_the_registry_cannot_be_reached_from_gets_and_sends_all(
+    cluster: Cluster, network: Network, clients: list[Client]
+) -> None:
+    registry, one, *_ = network.hosts
+    network.cut(registry, one)
+    await eventually(lambda: in_view(cluster, {"n2", "n3"}), within=VIEW_SECONDS)
+    await everything_arrives(cluster, clients, "while cut off")
+    network.heal()
+    await eventually(lambda: in_view(cluster, {"n1", "n2", "n3"}), within=VIEW_SECONDS)
+    await everything_arrives(cluster, clients, "afterwards")
+
+
+@pytest.mark.parametrize("both", [True, False], ids=["both ways", "one way"])
+async def test_a_cut_between_two_nodes_ends_by_itself_and_costs_the_third_nothing(
+    cluster: Cluster, network: Network, clients: list[Client], both: bool
+) -> None:
+    _, one, two, _ = network.hosts
+    network.lose(one, two)
+    if both:
+        network.lose(two, one)
+    first, _, third = cluster.nodes
+    number = 0
+
+    async def noticed() -> bool:
+        """Publishes, and asks whether it was counted as lost."""
+        nonlocal number
+        number += 1
+        await cluster.api(first, "publish", channel="c", data=["first", number])
+        await cluster.api(third, "publish", channel="c", data=["third", number])
+        items = (await cluster.admin("GET", "nodes"))["items"]
+        return any(item["id"] == "n1" and item["status"]["dropped"] for item in items)
+
+    await eventually(noticed, within=VIEW_SECONDS)
+    for node in cluster.nodes:
+        await node.ready(cluster.http)
+    assert await in_view(cluster, {"n1", "n2", "n3"})
+    expected = [["third", index] for index in range(1, number + 1)]
+    for client in clients:
+        await eventually(lambda client=client: of(client, "third") == expected)
+    network.heal()
+    await eventually(lambda: reaches(cluster, clients[1]), within=VIEW_SECONDS)
+    await everything_arrives(cluster, clients, "afterwards")
+
+
+async def test_lost_packets_lose_and_mix_up_nothing(cluster: Cluster, network: Network, clients: list[Client]) -> None:
+    for one in network.hosts:
+        for other in network.hosts:
+            if one is not other:
+                network.lose(one, other, 5)
+    for number in range(100):
+        for node in cluster.nodes:
+            await cluster.api(node, "publish", channel="c", data=[node.name, number])
+    for client in clients:
+        for node in cluster.nodes:
+            expected = [[node.name, number] for number in range(100)]
+            await eventually(
+                lambda client=client, node=node, expected=expected: of(client, node.name) == expected, within=15
+            )
+
+
+async def everything_arrives(cluster: Cluster, clients: list[Client], mark: str) -> None:
+    for number, node in enumerate(cluster.nodes):
+        assert "result" in await cluster.api(node, "publish", channel="c", data=[mark, number])
+    for client in clients:
+        await eventually(lambda client=client: sorted(of(client, mark)) == [[mark, number] for number in range(3)])
+
+
+async def reaches(cluster: Cluster, client: Client) -> bool:
+    """Whether what the first node publishes reaches the client."""
+    await cluster.api(cluster.nodes[0], "publish", channel="c", data=["probe", 0])
+    return bool(of(client, "probe"))
+
+
+async def in_view(cluster: Cluster, names: set[str]) -> bool:
+    items = (await cluster.admin("GET", "nodes"))["items"]
+    return {item["id"] for item in items if item["ready"]} == names
+
+
+def of(client: Client, mark: str) -> list[list[object]]:
+    return [data for data in client.publications["c"] if data[0] == mark]
