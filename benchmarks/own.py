@@ -22,7 +22,7 @@ from benchmarks.scenarios import (
     publishing,
     warm_up,
 )
-from benchmarks.servers import OWN, Running, Server, own
+from benchmarks.servers import OWN, Running, Server, free_port, own, wait_for_nodes
 
 _NAMERS = 100  # connections that hold the channels
 _MANY = 9000
@@ -92,8 +92,10 @@ def two_nodes(bench: Bench, subscribers: int = 1000) -> None:
 def workers(bench: Bench, subscribers: int = 1000) -> None:
     """One process, then two on one port: on the same core, for what the second adds and not for what it takes over."""
     for count in (1, 2):
-        server = own({"WSP_NODE__WORKERS": str(count)})
-        with Running(server, bench.cores.server, bench.folder) as running:
+        registry = free_port()  # of its process, where there is one
+        settings = {"WSP_NODE__WORKERS": str(count), "WSP_REGISTRY__PORT": str(registry)}
+        with Running(own(settings), bench.cores.server, bench.folder) as running:
+            wait_for_nodes(registry if count > 1 else running.port, count)
             pids = family(running.pid)
             with bench.generator(running, *pids) as generator:
                 before = [sockets(pid) for pid in pids]

@@ -25,6 +25,7 @@ from benchmarks.install import PEERS, Tools, run
 OWN = "wsplatform"
 SEND, JOIN, WS = "C, send", "C, join", "ws"
 _START_SECONDS = 30.0
+DEVELOPMENT_ADMIN_KEY = "development-only-admin-key-0000000000000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,22 @@ def own(settings: Mapping[str, str] | None = None, *, role: str = "all") -> Serv
         {"WSP_REGISTRY__DATABASE": "sqlite:///registry.db", "PYTHONPATH": str(PEERS.parent.parent), **(settings or {})},
         "/health/ready",
     )
+
+
+def wait_for_nodes(registry: int, count: int) -> None:
+    """Until the registry at this port says that so many nodes are ready."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{registry}/admin/v1/nodes", headers={"X-API-Key": DEVELOPMENT_ADMIN_KEY}
+    )
+    deadline = time.monotonic() + _START_SECONDS
+    while True:
+        with urllib.request.urlopen(request, timeout=5) as response:
+            nodes = json.load(response)["items"]
+        if sum(node["ready"] for node in nodes) == count:
+            return
+        if time.monotonic() > deadline:
+            raise BenchmarkError(f"{count} nodes do not get ready: {nodes}")
+        time.sleep(0.05)
 
 
 def limits(tools: Tools) -> list[Server]:
