@@ -17,7 +17,10 @@ BATCH_SECONDS = 30.0
 """A batch that takes longer is ended: what is left of it is answered with a temporary error."""
 
 TURN = 256
-"""Channels of a broadcast that are published to before other work gets its turn."""
+"""Commands, or channels of a broadcast, that are carried out before other work gets its turn."""
+
+TURN_BYTES = 4_194_304
+"""The same for a broadcast of large data: it is encoded anew for each channel that has subscribers."""
 
 
 class Backend:
@@ -105,6 +108,7 @@ class Backend:
 
     async def _broadcast(self, key: ApiKey, request: api.Broadcast) -> Sequence[api.Reply]:
         sized = self._publication(request)
+        turn = max(1, min(TURN, TURN_BYTES // max(1, sized[1])))
         responses: list[api.Reply] = []
         for channel in request.channels:
             try:
@@ -112,7 +116,7 @@ class Backend:
                 responses.append(api.DONE)
             except CommandError as error:
                 responses.append(api.failure(error))
-            if not len(responses) % TURN:
+            if not len(responses) % turn:
                 await asyncio.sleep(0)
         return responses
 
