@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from tests.support.cli import clean_environment, program
+from tests.support.marked import MARK, marked_processes
 from tests.support.wait import eventually
-
-MARK = "WSP_TEST_MARK"
 
 
 class LocalCluster:
-    """`async with LocalCluster("--nodes", "2") as cluster`: ready.
+    """`async with LocalCluster("--nodes", "2") as cluster`: ready, or, without JSON, begun.
 
     mark: the value of a variable that all its processes inherit, by which they are known.
     temporary: the folder that it has for its temporary files; short, for HAProxy's sockets are in it.
@@ -79,16 +78,7 @@ class LocalCluster:
 
     def processes(self) -> dict[int, str]:
         """Process id -> command line of all that the cluster is made of, itself included."""
-        found = {}
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                environment = (folder / "environ").read_bytes()
-                command = (folder / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if f"{MARK}={self.mark}".encode() in environment:
-                found[int(folder.name)] = command.replace(b"\0", b" ").decode().strip()
-        return found
+        return marked_processes(self.mark)
 
     async def gone(self, within: float = 5.0) -> None:
         await eventually(lambda: not self.processes(), within=within, why=f"left: {self.processes()}")

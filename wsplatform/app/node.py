@@ -96,6 +96,10 @@ class NodePart:
         api = server_api_blueprint(self._backend, self._policy, self._process.settings.api.max_request_bytes)
         return [api, examples_blueprint()] if self._process.settings.node.examples else [api]
 
+    async def wait_ready(self, timeout: float) -> bool:
+        """Whether it is ready; waits for it up to `timeout` seconds, or until it stops."""
+        return await self._membership.wait_ready(timeout)
+
     @property
     def draining(self) -> bool:
         return self._membership.draining

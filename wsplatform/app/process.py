@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Literal
@@ -29,6 +29,7 @@ SWEEP_SECONDS = 0.25
 """How late a deadline may be noticed; the shortest that matters is cluster.ping_seconds."""
 
 PULSE_SECONDS = 2 * SWEEP_SECONDS
+READY_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,11 @@ class ProcessInfo:
 
 @dataclass(frozen=True, slots=True)
 class Supervised:
-    """For a process that a supervisor has started. pulse: told every half second whether the process is ready."""
+    """For a process that a supervisor has started. pulse: told every half second whether the process is ready.
+
+    Clients may be waiting at its socket already. A node lets them in when it is ready, or as one that is not when
+    it has not become so for a while, as without a registry.
+    """
 
     inherited: Inherited
     pulse: Callable[[bool], None]
@@ -67,14 +72,19 @@ async def serve(
         registry = await _open_registry(stack, process, role)
         node = NodePart(process, registry.service if registry else None, stop) if role != "registry" else None
         health = _health(registry, node)
-        await _listen(stack, process, (registry, node), health)
+        clients, *nodes = _servers(process, (registry, node), health)
+        await _start(stack, nodes if supervised else [clients, *nodes])
         if node is not None:
             stack.push_async_callback(node.close)
             await node.start()
+        if supervised is not None:
+            if node is not None:
+                await _ready_or_stopped(process, node, stop)
+            await _start(stack, [clients])
         if ready is not None:
             ready(_info(process, role))
         if supervised is not None:
-            process.sweep.add(_Pulse(health, supervised.pulse))
+            _Pulse(health, supervised.pulse).begin(process.sweep)
         logger.info("Listening on {}", process.addresses.client_url)
         await stop.wait()
         if registry is not None:
@@ -93,9 +103,23 @@ class _Pulse:
         self._health = health
         self._tell = tell
 
+    def begin(self, sweep: Sweep) -> None:
+        sweep.add(self)
+        self.expired(asyncio.get_running_loop().time())
+
     def expired(self, now: float) -> None:
         self.deadline = now + PULSE_SECONDS
         self._tell(self._health.readiness().ready)
+
+
+async def _ready_or_stopped(process: Process, node: NodePart, stop: asyncio.Event) -> None:
+    waiting = [
+        process.tasks.start(node.wait_ready(READY_SECONDS), name="wait until ready"),
+        process.tasks.start(stop.wait(), name="wait for a stop"),
+    ]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
 
 
 async def _open_process(stack: AsyncExitStack, settings: Settings, inherited: Inherited | None) -> Process:
@@ -117,10 +141,8 @@ async def _open_registry(stack: AsyncExitStack, process: Process, role: Role) ->
     return registry
 
 
-async def _listen(
-    stack: AsyncExitStack, process: Process, parts: tuple[RegistryPart | None, NodePart | None], health: Health
-) -> None:
-    """The clients' listener, and the node face's where it has addresses of its own."""
+def _servers(process: Process, parts: tuple[RegistryPart | None, NodePart | None], health: Health) -> list[WebServer]:
+    """The clients', and those of the node face where it has addresses of its own."""
     registry, node = parts
     settings, addresses = process.settings, process.addresses
     public = [health_blueprint(health), *(face for part in _parts(registry, node) for face in part.blueprints())]
@@ -137,6 +159,10 @@ async def _listen(
         if listener is not None:
             face = make_app(f"{name}-{ending}", [health_blueprint(health), *private], settings.api.max_request_bytes)
             servers.append(WebServer(face, listener, protocol_factory(mesh, process.sweep, head)))
+    return servers
+
+
+async def _start(stack: AsyncExitStack, servers: Sequence[WebServer]) -> None:
     for server in servers:
         stack.push_async_callback(server.stop)
         await server.start()

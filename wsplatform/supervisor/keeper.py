@@ -68,17 +68,16 @@ class Keeper:
         if self._keeping is not None:
             self._keeping.cancel()
             await asyncio.wait([self._keeping])
-        run, self._run = self._run, None
-        if run is None:
+        if self._run is None:
             return True
-        run.signal(signal.SIGTERM)
+        self._run.signal(signal.SIGTERM)
         try:
             async with asyncio.timeout(seconds):
-                return await run.ended() in _WELL
+                return await self._run.ended() in _WELL
         except TimeoutError:
             logger.warning("{} does not end: killed", self.name)
-            run.signal(signal.SIGKILL)
-            await run.ended()
+            self._run.signal(signal.SIGKILL)
+            await self._run.ended()
             return False
 
     def kill(self) -> None:

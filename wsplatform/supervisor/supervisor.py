@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Final, Literal
@@ -79,7 +79,8 @@ class Supervisor:
             stack.push_async_callback(self._tasks.close)
             info = self._open(stack)
             stack.push_async_callback(self._stop)
-            await self._start()
+            await self._start([] if self._registry is None else [self._registry])
+            await self._start(self._workers)
             for keeper in self._keepers:
                 keeper.keep()
             self._tasks.start(self._watch(), name="watch workers")
@@ -140,9 +141,9 @@ class Supervisor:
     def _keeper(self, post: Post, restarts: Restarts) -> Keeper:
         return Keeper(post, restarts, os.getpid(), self._tasks, self)
 
-    async def _start(self) -> None:
+    async def _start(self, keepers: Sequence[Keeper]) -> None:
         """All at the same time; raises the error of the first that does not listen."""
-        starting = [self._tasks.start(keeper.start(), name=f"start {keeper.name}") for keeper in self._keepers]
+        starting = [self._tasks.start(keeper.start(), name=f"start {keeper.name}") for keeper in keepers]
         try:
             for next_one in asyncio.as_completed(starting):
                 error = await next_one
