@@ -126,23 +126,20 @@ def test_a_port_in_use_is_said() -> None:
 
 
 async def test_a_node_that_cannot_start_ends_the_cluster_with_its_reason() -> None:
-    cluster = LocalCluster("--nodes", "2", "--set", "cluster.transport=pigeon")
-    await cluster.start()
-    assert await cluster.ended() == 1
-    assert "node-1   | error: " in cluster.errors
-    assert cluster.errors.splitlines()[-1].endswith("[start_failed]")
-    assert list(cluster.temporary.iterdir()) == []
-    await cluster.gone()
+    async with LocalCluster("--nodes", "2", "--set", "cluster.transport=pigeon", json_=False) as cluster:
+        assert await cluster.ended() == 1
+        assert "node-1   | error: " in cluster.errors
+        assert cluster.errors.splitlines()[-1].endswith("[start_failed]")
+        assert list(cluster.temporary.iterdir()) == []
 
 
 @pytest.mark.parametrize("after", [0.3, 1.0, 2.0])
 async def test_it_can_be_stopped_while_it_starts(after: float) -> None:
-    cluster = LocalCluster("--nodes", "2")
-    await cluster.start()
-    await asyncio.sleep(after)
-    assert await cluster.end(signal.SIGTERM) in (0, 143, -signal.SIGTERM)
-    await cluster.gone()
-    assert "Traceback" not in cluster.errors
+    async with LocalCluster("--nodes", "2", json_=False) as cluster:
+        await asyncio.sleep(after)
+        assert await cluster.end(signal.SIGTERM) in (0, -signal.SIGTERM)
+        await cluster.gone()
+        assert "Traceback" not in cluster.errors
 
 
 async def test_secrets_of_ones_own_are_used_and_a_missing_haproxy_is_done_without() -> None:
