@@ -31,7 +31,12 @@ class Caller:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(timeout=TIMEOUT, headers={"X-API-Key": self._server.key})
+        # The load balancer's cookie keeps these requests on one node: another one would not keep to their order.
+        # unsafe: it is taken from hosts that are named by an IP address, too.
+        cookies = aiohttp.CookieJar(unsafe=True)
+        self._session = aiohttp.ClientSession(
+            timeout=TIMEOUT, headers={"X-API-Key": self._server.key}, cookie_jar=cookies
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
