@@ -19,6 +19,7 @@ from wsplatform.errors import PlatformError
 
 INTERRUPTED = 130
 COMMANDS = {
+    "bench": ("bench", "Measure a running cluster: what arrives, and how fast."),
     "cluster": ("cluster", "Start a registry, nodes and HAProxy on this machine."),
     "config": ("config", "Show the settings in force, or check them."),
     "haproxy": ("haproxy", "The load balancer's configuration."),
