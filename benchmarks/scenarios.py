@@ -17,6 +17,7 @@ BURST = 100  # handshakes at once
 RATE = 20  # publications a second, for latency
 _IDLE_SECONDS = 0.5  # between a storm and a look at memory
 _FLOODERS = 50
+_LONGEST = 6.0  # seconds, for one measurement of the full effort
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,11 @@ class Bench:
 
     def times(self, count: int, least: int = 8) -> int:
         return max(least, round(count * self.effort))
+
+    def bounded(self, load: Load, pace: float) -> Load:
+        """Fewer publications for a server that takes so many seconds for each that it would hold up everything."""
+        most = max(2 * load.window, int(_LONGEST * self.effort / pace))
+        return replace(load, publications=min(load.publications, most))
 
     def in_round(self, number: int) -> Bench:
         return replace(self, round=number)
@@ -65,10 +71,10 @@ def audience(bench: Bench, server: Server, subscribers: int) -> None:
         _memory(bench, server, began, subscribers)
         publisher(running, generator)
         scale = 1000 / subscribers
-        warm_up(bench, running, generator, Load(round(60 * scale) + 4, 8, 128))
+        pace = warm_up(bench, running, generator, Load(round(60 * scale) + 4, 8, 128))
         for size in (128, 1024):
             for window, count in ((1, 120), (8, 240)):
-                load = Load(bench.times(round(count * scale), 3 * window), window, size)
+                load = bench.bounded(Load(bench.times(round(count * scale), 3 * window), window, size), pace)
                 fan_out(bench, running, generator, load, fan_out_case(subscribers, load))
         if subscribers <= 1000:
             _latency(bench, running, generator, subscribers)
@@ -79,8 +85,8 @@ def channels(bench: Bench, server: Server, count: int = 100, each: int = 10) -> 
     with Running(server, bench.cores.server, bench.folder) as running, bench.generator(running) as generator:
         generator.do(opening(running, count * each, count))
         publisher(running, generator)
-        warm_up(bench, running, generator, Load(1000, 64, 128, count))
-        load = Load(bench.times(8000), 64, 128, count)
+        pace = warm_up(bench, running, generator, Load(1000, 64, 128, count))
+        load = bench.bounded(Load(bench.times(8000), 64, 128, count), pace)
         case = Case("Fan-out", f"{count} channels × {each} subscribers, 128 B, {load.window} in flight", "cost", "µs")
         fan_out(bench, running, generator, load, case)
 
@@ -90,8 +96,10 @@ def flood(bench: Bench, server: Server) -> None:
     dialect = server.dialect
     with Running(server, bench.cores.server, bench.folder) as running, bench.generator(running) as generator:
         generator.do(f"open {_FLOODERS} {BURST} {dialect.connect[0]} 0 {dialect.connect[1]}")
-        generator.do(f"flood {bench.times(20_000)} 64 {dialect.flood}")
-        phase = generator.do(f"flood {bench.times(120_000)} 64 {dialect.flood}")
+        warm = generator.do(f"flood {bench.times(20_000)} 64 {dialect.flood}")
+        pace = warm.seconds / warm.answer["messages"]
+        messages = min(bench.times(120_000), int(_LONGEST * bench.effort / pace))
+        phase = generator.do(f"flood {messages} 64 {dialect.flood}")
         case = Case("Inbound", "client publishes 128 B, nobody subscribed, each answered", "cost", "µs")
         bench.add(server.name, case, cost(phase, phase.answer["messages"]))
 
@@ -120,9 +128,10 @@ def connecting(bench: Bench, running: Running, generator: Generator, count: int)
     bench.add(running.server.name, case, cost(phase, count))
 
 
-def warm_up(bench: Bench, running: Running, generator: Generator, load: Load) -> None:
-    """For what compiles while it runs, and for the kernel's caches."""
-    generator.do(publishing(running, replace(load, publications=bench.times(load.publications))))
+def warm_up(bench: Bench, running: Running, generator: Generator, load: Load) -> float:
+    """For what compiles while it runs, and for the kernel's caches; returns seconds per publication."""
+    publications = bench.times(load.publications)
+    return generator.do(publishing(running, replace(load, publications=publications))).seconds / publications
 
 
 def fan_out_case(subscribers: int, load: Load) -> Case:
