@@ -51,7 +51,7 @@ def _check_descriptors() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="wsplatform beside other servers.")
     parser.add_argument("--quick", action="store_true", help="a few minutes instead of half an hour, and less exact")
-    parser.add_argument("--rounds", type=int, help="how often everything is measured (5; quick: 2)")
+    parser.add_argument("--rounds", type=int, help="how often everything is measured (4; quick: 2)")
     parser.add_argument("--effort", type=float, help="the length of each measurement (1; quick: 0.25)")
     parser.add_argument("--servers", nargs="+", metavar="NAME", help="only these, and the limits in C")
     parser.add_argument("--only", nargs="+", choices=sorted({*_SCENARIOS, *_OWN, "linear"}), help="only these cases")
@@ -71,7 +71,7 @@ def _measure(arguments: argparse.Namespace, folder: Path, began: float) -> Run:
         ]
     results = Results()
     bench = Bench(choose_cores(), tools, folder, results, arguments.effort or (0.25 if quick else 1.0))
-    rounds = arguments.rounds or (2 if quick else 5)
+    rounds = arguments.rounds or (2 if quick else 4)
     for number in range(1, rounds + 1):
         steps = list(_round(bench.in_round(number), servers, arguments, number))
         random.shuffle(steps)
@@ -95,8 +95,11 @@ _OWN: dict[str, Callable[[Bench], None]] = {
     "forward": own_cases.forwarding,
     "inside": own_cases.inside,
 }
-_ONCE = ("many", "names")
-"""What a quick run does in its first round only."""
+_AGAIN = ("few", "channels", "flood")
+"""What a quick run measures in its second round, too."""
+
+_FEWER_NAMES = 100_000
+"""In a quick run."""
 
 
 def _round(
@@ -104,7 +107,7 @@ def _round(
 ) -> Iterator[tuple[str, Callable[[], None]]]:
     wanted = arguments.only or [*_SCENARIOS, *_OWN, "linear"]
     if arguments.quick and number > 1:
-        wanted = [name for name in wanted if name not in _ONCE]
+        wanted = [name for name in wanted if name in _AGAIN]
     for name in wanted:
         if name in _SCENARIOS:
             for server in servers:
@@ -112,6 +115,8 @@ def _round(
         elif name == "linear":
             for server in (own(), next(server for server in servers if server.name == SEND)):
                 yield f"linear: {server.name}", partial(own_cases.linear, bench, server)
+        elif name == "names" and arguments.quick:
+            yield name, partial(own_cases.names, bench, many=_FEWER_NAMES)
         else:
             yield name, partial(_OWN[name], bench)
 

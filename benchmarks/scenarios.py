@@ -36,7 +36,7 @@ class Bench:
 
     def bounded(self, load: Load, pace: float) -> Load:
         """Fewer publications for a server that takes so many seconds for each that it would hold up everything."""
-        most = max(2 * load.window, int(_LONGEST * self.effort / pace))
+        most = max(load.window, int(_LONGEST * self.effort / pace))
         return replace(load, publications=min(load.publications, most))
 
     def in_round(self, number: int) -> Bench:
