@@ -8,7 +8,8 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
-from typing import Self
+from pathlib import Path
+from typing import Any, Self
 
 import msgspec
 import pytest
@@ -20,6 +21,7 @@ from wsplatform.core.handshake import NONCE_BYTES, Identity, Initiator, Opener, 
 from wsplatform.errors import StartError
 from wsplatform.model import Instance
 from wsplatform.net.connect import connect
+from wsplatform.net.listen import bind_unix, socket_path
 from wsplatform.net.sweep import Sweep
 from wsplatform.net.tasks import Tasks
 from wsplatform.net.websocket import ConnectionLimits
@@ -28,6 +30,7 @@ from wsplatform.testing.node_face import NodeFace
 from wsplatform.testing.transport_nodes import SETTINGS, TransportNode, introduce
 from wsplatform.transports import websocket, websocket_link
 from wsplatform.transports.base import Peer, Transport, TransportContext
+from wsplatform.web.upgrade import HeadLimits, protocol_factory
 from wsplatform.wire.cluster import encode_batch
 
 LIMITS = ConnectionLimits(max_message=4_000_000, max_outbox=64_000_000, close_timeout=0.3)
@@ -49,9 +52,13 @@ class Nodes:
         self.all: list[TransportNode] = []
         self.strangers: list[Stranger] = []
         self.sweep = Sweep(0.05)
+        self.neighbours: Path | None = None
 
     async def add(self, node_id: str, **settings: object) -> TransportNode:
-        node = TransportNode(node_id, websocket.create, msgspec.structs.replace(SETTINGS, **settings))
+        def create(context: TransportContext) -> Transport:
+            return websocket.create(replace(context, neighbours=self.neighbours))
+
+        node = TransportNode(node_id, create, msgspec.structs.replace(SETTINGS, **settings))
         self.all.append(node)
         await node.start()
         return node
@@ -580,3 +587,38 @@ async def test_a_peer_that_does_not_read_costs_bounded_bytes_and_loses_nothing_i
         await eventually(lambda: len(node.listener.envelopes["b"]) == len(accepted), within=15)
         assert [envelope[:8] for envelope in node.listener.envelopes["b"]] == accepted
         assert not node.listener.downs
+
+
+# Peers of the same host
+
+
+async def test_a_peer_of_this_host_is_dialled_on_its_unix_socket_while_there_is_one(
+    nodes: Nodes, tmp_path: Path
+) -> None:
+    path = socket_path(tmp_path, "b")
+    bind_unix(path).close()
+    nodes.neighbours = tmp_path
+    a, b = await nodes.add("a"), await nodes.add("b")
+    near: set[Any] = set()
+    build = protocol_factory(b.transport.acceptors(), b.sweep, HeadLimits(16_384, 2.0))  # type: ignore[attr-defined]
+    loop = asyncio.get_running_loop()
+
+    async def listen() -> asyncio.Server:
+        return await loop.create_unix_server(lambda: build(loop=loop, connections=near), sock=bind_unix(path))
+
+    introduce(a, b)  # what a dead process has left is there
+    server = await listen()
+    await eventually(lambda: a.sees(b) and b.sees(a))
+    assert b.face is not None
+    assert not b.face.connections
+    assert a.send(b, b"over the socket")
+    await eventually(lambda: b.got(a) == [b"over the socket"])
+
+    path.unlink()
+    server.close()
+    for connection in tuple(near):
+        connection.abort()
+    await eventually(lambda: b.face and b.face.connections)
+    await eventually(lambda: a.sees(b) and b.sees(a))
+    assert a.send(b, b"over TCP")
+    await eventually(lambda: b.got(a)[1:] == [b"over TCP"])

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from websockets.asyncio.server import ServerConnection, serve
+from websockets.asyncio.server import ServerConnection, serve, unix_serve
 
 from tests.support.wait import eventually
 from tests.support.websocket import LIMITS, Recorder, Server, echo, frame, self_signed
@@ -101,6 +101,23 @@ async def test_the_server_of_websockets(sweep: Sweep) -> None:
         assert handler.texts() == [b"x" * 200_000]
         connection.close(1000)
         await eventually(lambda: handler.end == (1000, ""))
+
+
+async def test_a_server_of_this_host_at_a_unix_socket(tmp_path: Path, sweep: Sweep) -> None:
+    async def serve_one(connection: ServerConnection) -> None:
+        assert connection.request is not None
+        await connection.send(connection.request.headers["Host"] + connection.request.path)
+
+    handler = Recorder()
+    path = tmp_path / "s.sock"
+    async with unix_serve(serve_one, str(path)):
+        connection = await connect("wss://n1:8000/mesh", handler, LIMITS, sweep=sweep, unix=path)
+        await eventually(lambda: handler.texts() == [b"n1:8000/mesh"])
+        assert connection.remote == str(path)
+        await eventually(lambda: handler.end == (1000, ""))
+    for gone in (path, tmp_path / "never"):
+        with pytest.raises((FileNotFoundError, ConnectionRefusedError)):
+            await connect("ws://n1:8000/mesh", Recorder(), LIMITS, sweep=sweep, unix=gone)
 
 
 async def test_encrypted_and_only_to_whom_is_trusted(tmp_path: Path, sweep: Sweep) -> None:
