@@ -109,6 +109,8 @@ if [ "$tier" = e2e ]; then
     need chromium chromium
     need node nodejs
     need npm npm
+    need ip iproute2
+    need nft nftables
     have pg_ctl || ls /usr/lib/postgresql/*/bin/pg_ctl >/dev/null 2>&1 || install postgresql ||
         die "PostgreSQL's server is missing. On Debian or Ubuntu: apt-get install postgresql"
     node_packages
