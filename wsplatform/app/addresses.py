@@ -59,8 +59,10 @@ def open_addresses(settings: Settings, inherited: Inherited | None = None) -> Ad
             # A port that several nodes share cannot be the one at which the others find this one.
             node = failed.enter_context(bind(settings.cluster.host, settings.cluster.port))
         failed.pop_all()
-    own = address_of("http", settings.node.host, client)
-    mesh = address_of("ws", settings.cluster.host, node) if node else address_of("ws", settings.node.host, client)
+    registry = settings.registry.url
+    own = address_of("http", settings.node.host, client, registry)
+    face, host = (node, settings.cluster.host) if node else (client, settings.node.host)
+    mesh = address_of("ws", host, face, registry)
     return Addresses(client, node, local, folder, settings.node.url or own, settings.cluster.url or mesh)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
+from loguru import logger
 from sanic import Blueprint
 
 from wsplatform import __version__
@@ -31,6 +32,11 @@ from wsplatform.transports.base import Inbound, Peer, Transport, TransportContex
 from wsplatform.web.client_face import PATH, CentrifugeAcceptor, token_verifier
 from wsplatform.web.examples import examples_blueprint
 from wsplatform.web.server_api import server_api_blueprint
+
+MISSING_SECONDS = 10.0
+"""How long a connection with a node of the view may be missing before the log says so; then again every so often:"""
+
+AGAIN_SECONDS = 60.0
 
 
 class NodePart:
@@ -65,13 +71,13 @@ class NodePart:
         self._membership = Membership(registry or self._http, self, self, process.tasks)
         self._clients = self._client_face()
         self._backend = self._make_backend()
-        self._settling = _Settling(self._relay, self._membership)
+        self._mesh_watch = _MeshWatch(self._relay, self._membership, process.addresses.cluster_url)
 
     async def start(self) -> None:
         """Join the mesh and the cluster; returns before the registry has answered."""
         own = Peer(self._process.instance, self._process.addresses.cluster_url)
         await self._relay.start(own)
-        self._process.sweep.add(self._settling)
+        self._process.sweep.add(self._mesh_watch)
         await self._membership.start()
 
     async def drain(self) -> None:
@@ -80,7 +86,7 @@ class NodePart:
 
     async def close(self) -> None:
         """Close what `start` opened. Idempotent."""
-        self._process.sweep.discard(self._settling)
+        self._process.sweep.discard(self._mesh_watch)
         await self._relay.stop()
         await self._http.close()
 
@@ -178,18 +184,37 @@ class NodePart:
         return Backend(self._policy, self._publisher, directory, settings.api.max_publication_bytes)
 
 
-class _Settling:
-    """Tells the membership when the mesh has settled. A member of the sweep, every time, until the node is ready."""
+class _MeshWatch:
+    """Tells the membership when the mesh has settled, and the log who is missing. A member of the sweep, every time."""
 
     deadline = 0.0
 
-    def __init__(self, relay: Relay, membership: Membership) -> None:
+    def __init__(self, relay: Relay, membership: Membership, own_url: str) -> None:
         self._relay = relay
         self._membership = membership
+        self._own_url = own_url
+        self._warn_at: float | None = None
 
     def expired(self, now: float) -> None:
-        if self._relay.settled and not self._membership.ready:
-            self._membership.peers_settled()
+        if self._relay.settled:
+            self._warn_at = None
+            if not self._membership.ready:
+                self._membership.peers_settled()
+        elif self._warn_at is None:
+            self._warn_at = now + MISSING_SECONDS
+        elif now >= self._warn_at:
+            self._warn_at = now + AGAIN_SECONDS
+            self._warn()
+
+    def _warn(self) -> None:
+        missing = [f"{link.peer.id} ({link.peer.address})" for link in self._relay.links() if link.state != "up"]
+        if missing:
+            logger.warning(
+                "No connection with {}: publications do not pass. One of two nodes dials: they must reach each other "
+                "at their cluster.url, which here is {}",
+                ", ".join(missing),
+                self._own_url,
+            )
 
 
 def _transport(process: Process) -> Transport:

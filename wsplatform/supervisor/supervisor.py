@@ -126,7 +126,7 @@ class Supervisor:
             own = settings_of.worker(settings, number)
             self._workers.append(self._keeper(Post(own.node.id, "node", own, clients, folder), restarts))
         self._door = door
-        url = node.url or address_of("http", node.host, door.sockets[0])
+        url = node.url or address_of("http", node.host, door.sockets[0], settings.registry.url)
         return Started(self._role, node.id, url, registry_url, (), None)
 
     def _with_registry(self, listener: socket.socket) -> tuple[Settings, str]:

@@ -38,6 +38,7 @@ MAX_WAITING: Final = 64
 
 _FIRST_WAIT: Final = 0.1
 _LONGEST_WAIT: Final = 3.0
+_LEFT_WAIT: Final = 1.5
 _LOG_SECONDS: Final = 10.0
 _STOP_SECONDS: Final = 2.0
 
@@ -250,7 +251,8 @@ class WebSocketTransport:
                 link.end(links.GOING_AWAY)
             if link.was_up:
                 backoff.reset()
-            await asyncio.sleep(backoff.next(self._chance()))
+            # A peer that has stopped will soon be out of the view, and this task with it.
+            await asyncio.sleep(_LEFT_WAIT if link.peer_left else backoff.next(self._chance()))
 
     def _neighbour(self, peer: Peer) -> Path | None:
         """The unix socket of a peer on this host. The handshake proves that it is the peer who listens there."""

@@ -118,6 +118,7 @@ class Link:
     def __init__(self, owner: Owner, terms: Terms, remote: str = "") -> None:
         self.up = self.was_up = False
         self.ended = False
+        self.peer_left = False
         self.remote = remote
         self._owner = owner
         self._terms = terms
@@ -236,6 +237,7 @@ class Link:
         self._set_deadline(now)
 
     def closed(self, code: int, reason: str) -> None:
+        self.peer_left = code == GOING_AWAY.code
         self._stop(End(code, reason), None)
         self._owner.closed(self)
 
