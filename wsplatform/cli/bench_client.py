@@ -226,11 +226,12 @@ class Client:
     def _connected(self, result: Connected) -> None:
         self._silence = result.ping + PING_GRACE if result.ping else math.inf
         self._set_deadline()
-        self._subscribing = len(self._channels)
+        self._subscribing = 0
         for channel in self._channels:
             self._subscribe(channel)
 
     def _subscribe(self, channel: str) -> None:
+        self._subscribing += 1
         number = _CONNECT + 1 + self._channels.index(channel)
         self._send({"id": number, "subscribe": {"channel": channel}})
 
@@ -238,11 +239,12 @@ class Client:
         self._subscribing -= 1
         for receipt in self._receipts.get(channel, ()):
             receipt.back()
-        if not self._subscribing and self._awaited is not None and not self._awaited.done():
+        awaited = self._awaited
+        if not self._subscribing and not self._joined and awaited is not None and not awaited.done():
             self._joined = True
             if not self._receipts:
                 self._receipts = {name: self._world.book.subscribe(name) for name in self._channels}
-            self._awaited.set_result(None)
+            awaited.set_result(None)
 
     def _unsubscribed(self, channel: str, code: int) -> None:
         self._world.book.unsubscribes[code] += 1

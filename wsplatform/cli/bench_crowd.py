@@ -28,13 +28,13 @@ _TOKEN_SECONDS = 24 * 3600
 class Crowd:
     """members: of each channel, the clients that have come so far, in order."""
 
-    def __init__(self, plan: Plan, book: Book, tasks: Tasks, epoch: int) -> None:
+    def __init__(self, plan: Plan, book: Book, epoch: int) -> None:
         tls = create_default_context() if any(url.startswith("https:") for url in plan.servers) else None
         self._sweep = Sweep()
         world = World(book, epoch, self._sweep, tls, self._left)
         self._plan = plan
         self._book = book
-        self._tasks = tasks
+        self._tasks = Tasks()
         self._clients = [
             Client(world, plan.server_of(number), plan.channels_of(number), _token(plan, number))
             for number in range(plan.clients)
@@ -70,6 +70,7 @@ class Crowd:
     async def leave(self) -> None:
         """All hang up; returns when all are gone."""
         self._leaving = True
+        await self._tasks.close()
         for client in self._clients:
             client.leave()
         for _ in range(round(LEAVE_SECONDS / _POLL_SECONDS)):

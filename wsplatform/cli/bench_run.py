@@ -42,7 +42,7 @@ class Bench:
         self._display = display
         self._tasks = Tasks()
         self._epoch = time.monotonic_ns()
-        self._crowd = Crowd(plan, self._book, self._tasks, self._epoch)
+        self._crowd = Crowd(plan, self._book, self._epoch)
         self._meter = Meter()
         self._times = Times()
         self._interrupted = False

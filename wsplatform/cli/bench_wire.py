@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from ssl import SSLError
+from ssl import SSLCertVerificationError, SSLError
 from typing import Annotated, Any
 
 import msgspec
@@ -94,8 +94,10 @@ def not_connected(url: str, failure: OSError | ValueError) -> PlatformError:
 def _no_connection(url: str, failure: OSError | ValueError) -> PlatformError:
     if isinstance(failure, ValueError) and not isinstance(failure, OSError):
         return PlatformError("invalid_address", f"{url} cannot be connected to: {failure}.")
+    if isinstance(failure, SSLCertVerificationError):
+        return PlatformError("untrusted", f"{url} has no certificate that is trusted here ({failure.verify_message}).")
     if isinstance(failure, SSLError):
-        return PlatformError("untrusted", f"{url} has no certificate that this machine trusts ({failure.reason}).")
+        return PlatformError("no_tls", f"{url} does not speak TLS as this machine does: https:// may be wrong.")
     if failure.errno == errno.EADDRNOTAVAIL:
         return PlatformError("no_free_port", f"No port is left here for a connection to {url}: use fewer clients.")
     return unreachable(url, failure)
