@@ -235,7 +235,14 @@ async def test_nothing_outlives_a_killed_supervisor(host: Workers) -> None:
         again.temporary = own
 
 
-@pytest.mark.parametrize("after", [0.1, 0.5, 1.0])
+@pytest.mark.parametrize(("workers", "status"), [(1, 0), (2, 1)])
+def test_settings_that_are_good_for_one_worker_only_are_found_by_a_check(workers: int, status: int) -> None:
+    done = wsplatform("config", "check", "--set", "cluster.port=65535", "--set", f"node.workers={workers}")
+    assert done.returncode == status
+    assert ("cluster.port" in done.stderr) == bool(status)
+
+
+@pytest.mark.parametrize("after", [0.3, 1.0])
 async def test_it_can_be_stopped_while_it_starts(after: float) -> None:
     host = Workers("--workers", "2")
     await host.start()
@@ -249,13 +256,9 @@ async def test_it_can_be_stopped_while_it_starts(after: float) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
-        (["--set", "client.token_public_keys=nonsense"], "invalid_setting"),  # known to nodes
-        (["--set", "cluster.transport=pigeon"], "not_installed"),
-        (["--set", "registry.database=sqlite:////no/such/folder/x.db"], "database_unavailable"),  # to the registry
-        (["--set", "registry.admin_key="], "invalid_setting"),  # to both
-        (["--set", f"node.id={'x' * 63}"], "invalid_setting"),
-        (["--set", "cluster.port=65535"], "invalid_setting"),
-        (["--set", "cluster.url=ws://here:1"], "invalid_setting"),
+        (["--set", "cluster.transport=pigeon"], "not_installed"),  # noticed by nodes
+        (["--set", "registry.database=sqlite:////no/such/folder/x.db"], "database_unavailable"),  # by the registry
+        (["--set", "cluster.port=65535"], "invalid_setting"),  # by the supervisor
         (["--workers", "0"], "invalid_setting"),
         (["--host", "192.0.2.1"], "address_unusable"),
     ],

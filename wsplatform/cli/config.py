@@ -58,6 +58,7 @@ def check(path: Path | None, role: str, source: Source) -> None:
       wsplatform config check --env production --config my-settings.toml --role node
     """
     from wsplatform.settings_load import check_file, check_production
+    from wsplatform.supervisor.settings import check as check_workers
 
     if path is not None:
         check_file(path)
@@ -65,6 +66,8 @@ def check(path: Path | None, role: str, source: Source) -> None:
         return
     settings = source.load()
     check_production(settings, node=role != "registry", registry=role != "node")
+    if role != "registry" and settings.node.workers > 1:
+        check_workers(settings)
     output.line(f"the settings for {settings.environment} can be used (role {role})")
 
 
