@@ -120,7 +120,7 @@ async def test_a_killed_worker_comes_back_and_nobody_is_refused_meanwhile(host: 
 
         async def ask() -> None:
             while True:
-                async with host.http.get(f"{host.url}/health/ready", timeout=aiohttp.ClientTimeout(5)) as response:
+                async with host.http.get(f"{host.url}/health/ready", timeout=aiohttp.ClientTimeout(20)) as response:
                     answered.append(response.status)
 
         asking = asyncio.create_task(ask())
