@@ -39,7 +39,7 @@ def main() -> int:
         arguments.out.mkdir(parents=True, exist_ok=True)
         (arguments.out / "benchmarks.md").write_text(text)
         (arguments.out / "benchmarks.json").write_text(as_json(run))
-    return 0
+    return 1 if run.failed else 0
 
 
 def _check_descriptors() -> None:
@@ -53,7 +53,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a few minutes instead of half an hour, and less exact")
     parser.add_argument("--rounds", type=int, help="how often everything is measured (4; quick: 2)")
     parser.add_argument("--effort", type=float, help="the length of each measurement (1; quick: 0.25)")
-    parser.add_argument("--servers", nargs="+", metavar="NAME", help="only these, and the limits in C")
+    parser.add_argument("--servers", nargs="+", metavar="NAME", help="of the peers only these (or none)")
     parser.add_argument("--only", nargs="+", choices=sorted({*_SCENARIOS, *_OWN, "linear"}), help="only these cases")
     parser.add_argument(
         "--out", type=Path, metavar="FOLDER", help="where benchmarks.md and benchmarks.json are written"
@@ -64,22 +64,24 @@ def _arguments() -> argparse.Namespace:
 def _measure(arguments: argparse.Namespace, folder: Path, began: float) -> Run:
     quick = arguments.quick
     tools = prepare(folder)
-    servers = [*limits(tools), own(), *peers(tools)]
-    if arguments.servers:
-        servers = [
-            server for server in servers if server.name in {*arguments.servers, *(one.name for one in limits(tools))}
-        ]
+    others = [peer for peer in peers(tools) if not arguments.servers or peer.name in arguments.servers]
+    servers = [*limits(tools), own(), *others]
     results = Results()
     bench = Bench(choose_cores(), tools, folder, results, arguments.effort or (0.25 if quick else 1.0))
+    failed: list[str] = []
     rounds = arguments.rounds or (2 if quick else 4)
     for number in range(1, rounds + 1):
         steps = list(_round(bench.in_round(number), servers, arguments, number))
         random.shuffle(steps)
         for index, (what, step) in enumerate(steps, 1):
             print(f"round {number}/{rounds}, {index}/{len(steps)}: {what}", file=sys.stderr)
-            step()
+            try:
+                step()
+            except BenchmarkError as error:
+                print(f"failed: {error}", file=sys.stderr)
+                failed.append(f"round {number}, {what}: {error}")
     versions = {server.name: server.version for server in servers}
-    return Run(results, describe(), versions, tools.missing, rounds, time.monotonic() - began)
+    return Run(results, describe(), versions, tools.missing, failed, rounds, time.monotonic() - began)
 
 
 _SCENARIOS: dict[str, Callable[[Bench, Server], None]] = {

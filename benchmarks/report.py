@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 
@@ -31,12 +31,13 @@ _WHAT = {
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What was measured, where and with what."""
+    """What was measured, where and with what. missing: peer -> why. failed: measurements that could not be made."""
 
     results: Results
     machine: Mapping[str, str]
     versions: Mapping[str, str]
     missing: Mapping[str, str]
+    failed: Sequence[str]
     rounds: int
     seconds: float
 
@@ -56,6 +57,7 @@ def as_json(run: Run) -> str:
             "machine": run.machine,
             "versions": run.versions,
             "missing": run.missing,
+            "failed": run.failed,
             "rounds": run.rounds,
             "seconds": round(run.seconds),
             "budget": [{**asdict(check), "kept": check.kept} for check in checks(results)],
@@ -82,6 +84,8 @@ def _head(run: Run) -> Iterator[str]:
     yield from _table(("server", "version"), run.versions.items())
     for name, why in run.missing.items():
         yield f"Left out: {name}: {why}."
+    for what in run.failed:
+        yield f"Failed: {what}."
     yield ""
 
 

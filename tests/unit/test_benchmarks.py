@@ -65,13 +65,22 @@ def test_cost_that_grows_with_the_audience_shows_as_a_ratio_of_doubling() -> Non
     assert not check.kept
 
 
-def test_what_was_left_out_is_said_and_every_round_is_in_the_json() -> None:
+def test_what_was_left_out_or_failed_is_said_and_every_round_is_in_the_json() -> None:
     results = measured(wsplatform=[8, 9], ws=[10, 11])
-    run = Run(results, {"cpu": "a processor"}, {"wsplatform": "1", "ws": "2"}, {"bun": "no binary"}, 2, 60.0)
+    run = Run(
+        results,
+        {"cpu": "a processor"},
+        {"wsplatform": "1", "ws": "2"},
+        {"bun": "no binary"},
+        ["flood: ws: it ended"],
+        2,
+        60.0,
+    )
 
     text, data = markdown(run), json.loads(as_json(run))
 
     assert "Left out: bun: no binary." in text
+    assert "Failed: flood: ws: it ended." in text
     assert "| **wsplatform** | 8.50 (8.00–9.00) |" in text
     (case,) = data["cases"]
     assert [sample["cost"] for sample in case["servers"]["wsplatform"]["rounds"]] == [8, 9]
