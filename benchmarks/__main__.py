@@ -15,7 +15,7 @@ from benchmarks.install import prepare
 from benchmarks.report import Run, as_json, markdown
 from benchmarks.results import Results
 from benchmarks.scenarios import Bench, audience, channels, flood
-from benchmarks.servers import SEND, Server, limits, own, peers
+from benchmarks.servers import OWN, SEND, Server, limits, own, peers
 
 _NEEDED_DESCRIPTORS = 9_500
 _FEW, _MANY = 1000, 9000
@@ -71,8 +71,7 @@ def _measure(arguments: argparse.Namespace, folder: Path, began: float) -> Run:
     failed: list[str] = []
     rounds = arguments.rounds or (2 if quick else 4)
     for number in range(1, rounds + 1):
-        steps = list(_round(bench.in_round(number), servers, arguments, number))
-        random.shuffle(steps)
+        steps = _round(bench.in_round(number), servers, arguments, number)
         for index, (what, step) in enumerate(steps, 1):
             print(f"round {number}/{rounds}, {index}/{len(steps)}: {what}", file=sys.stderr)
             try:
@@ -104,23 +103,33 @@ _FEWER_NAMES = 100_000
 """In a quick run."""
 
 
-def _round(
-    bench: Bench, servers: list[Server], arguments: argparse.Namespace, number: int
-) -> Iterator[tuple[str, Callable[[], None]]]:
+_Step = tuple[str, Callable[[], None]]
+
+
+def _round(bench: Bench, servers: list[Server], arguments: argparse.Namespace, number: int) -> list[_Step]:
+    """What is compared with each other is measured one after the other, before the machine becomes another."""
     wanted = arguments.only or [*_SCENARIOS, *_OWN, "linear"]
     if arguments.quick and number > 1:
         wanted = [name for name in wanted if name in _AGAIN]
-    for name in wanted:
-        if name in _SCENARIOS:
-            for server in servers:
-                yield f"{name}: {server.name}", partial(_SCENARIOS[name], bench, server)
-        elif name == "linear":
-            for server in (own(), next(server for server in servers if server.name == SEND)):
+    groups = [list(_steps(bench, servers, name, quick=arguments.quick)) for name in wanted]
+    random.shuffle(groups)
+    for group in groups:
+        random.shuffle(group)
+    return [step for group in groups for step in group]
+
+
+def _steps(bench: Bench, servers: list[Server], name: str, *, quick: bool) -> Iterator[_Step]:
+    if name in _SCENARIOS:
+        for server in servers:
+            yield f"{name}: {server.name}", partial(_SCENARIOS[name], bench, server)
+    elif name == "linear":
+        for server in servers:
+            if server.name in {OWN, SEND}:
                 yield f"linear: {server.name}", partial(own_cases.linear, bench, server)
-        elif name == "names" and arguments.quick:
-            yield name, partial(own_cases.names, bench, many=_FEWER_NAMES)
-        else:
-            yield name, partial(_OWN[name], bench)
+    elif name == "names" and quick:
+        yield name, partial(own_cases.names, bench, many=_FEWER_NAMES)
+    else:
+        yield name, partial(_OWN[name], bench)
 
 
 if __name__ == "__main__":
