@@ -133,7 +133,8 @@ def warm_up(bench: Bench, running: Running, generator: Generator, load: Load) ->
     """For what compiles while it runs, and for the kernel's caches; returns seconds per publication.
 
     A connection's first 16 segments are acknowledged at once, each at the sender's cost, later ones with delay (Linux,
-    TCP_MAX_QUICKACKS). A server that joins would come to the measurement with more of them to go than one that does not.
+    TCP_MAX_QUICKACKS). A server that joins would come to the measurement with more of them to go than one that sends
+    each publication by itself.
     """
     publications = bench.times(load.publications)
     pace = generator.do(publishing(running, replace(load, publications=publications))).seconds / publications
