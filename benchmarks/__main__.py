@@ -52,7 +52,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="wsplatform beside other servers.")
     parser.add_argument("--quick", action="store_true", help="a few minutes instead of half an hour, and less exact")
     parser.add_argument("--rounds", type=int, help="how often everything is measured (4; quick: 2)")
-    parser.add_argument("--effort", type=float, help="the length of each measurement (1; quick: 0.25)")
+    parser.add_argument("--effort", type=float, help="the length of each measurement (1; quick: 0.2)")
     parser.add_argument("--servers", nargs="+", metavar="NAME", help="of the peers only these (or none)")
     parser.add_argument("--only", nargs="+", choices=sorted({*_SCENARIOS, *_OWN, "linear"}), help="only these cases")
     parser.add_argument(
@@ -67,7 +67,7 @@ def _measure(arguments: argparse.Namespace, folder: Path, began: float) -> Run:
     others = [peer for peer in peers(tools) if not arguments.servers or peer.name in arguments.servers]
     servers = [*limits(tools), own(), *others]
     results = Results()
-    bench = Bench(choose_cores(), tools, folder, results, arguments.effort or (0.25 if quick else 1.0))
+    bench = Bench(choose_cores(), tools, folder, results, arguments.effort or (0.2 if quick else 1.0))
     failed: list[str] = []
     rounds = arguments.rounds or (2 if quick else 4)
     for number in range(1, rounds + 1):
