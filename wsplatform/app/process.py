@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Literal
@@ -28,7 +28,7 @@ Role = Literal["all", "node", "registry"]
 SWEEP_SECONDS = 0.25
 """How late a deadline may be noticed; the shortest that matters is cluster.ping_seconds."""
 
-PULSE_SECONDS = 2 * SWEEP_SECONDS
+PULSE_SECONDS = 1.0
 READY_SECONDS = 5.0
 
 
@@ -44,7 +44,7 @@ class ProcessInfo:
 
 @dataclass(frozen=True, slots=True)
 class Supervised:
-    """For a process that a supervisor has started. pulse: told every half second whether the process is ready.
+    """For a process that a supervisor has started. pulse: told every second whether the process is ready.
 
     Clients may be waiting at its socket already. A node lets them in when it is ready, or as one that is not when
     it has not become so for a while, as without a registry.
@@ -72,19 +72,18 @@ async def serve(
         registry = await _open_registry(stack, process, role)
         node = NodePart(process, registry.service if registry else None, stop) if role != "registry" else None
         health = _health(registry, node)
-        clients, *nodes = _servers(process, (registry, node), health)
-        await _start(stack, nodes if supervised else [clients, *nodes])
+        clients, *nodes = await _prepare(stack, _servers(process, (registry, node), health))
+        for server in nodes if supervised else (clients, *nodes):
+            await server.serve()
         if node is not None:
             stack.push_async_callback(node.close)
             await node.start()
         if supervised is not None:
-            if node is not None:
-                await _ready_or_stopped(process, node, stop)
-            await _start(stack, [clients])
+            await _ready_or_stopped(process, node, stop)
+            await clients.serve()
+            _Pulse(health, supervised.pulse).begin(process.sweep)
         if ready is not None:
             ready(_info(process, role))
-        if supervised is not None:
-            _Pulse(health, supervised.pulse).begin(process.sweep)
         logger.info("Listening on {}", process.addresses.client_url)
         await stop.wait()
         if registry is not None:
@@ -112,7 +111,9 @@ class _Pulse:
         self._tell(self._health.readiness().ready)
 
 
-async def _ready_or_stopped(process: Process, node: NodePart, stop: asyncio.Event) -> None:
+async def _ready_or_stopped(process: Process, node: NodePart | None, stop: asyncio.Event) -> None:
+    if node is None:
+        return
     waiting = [
         process.tasks.start(node.wait_ready(READY_SECONDS), name="wait until ready"),
         process.tasks.start(stop.wait(), name="wait for a stop"),
@@ -162,10 +163,11 @@ def _servers(process: Process, parts: tuple[RegistryPart | None, NodePart | None
     return servers
 
 
-async def _start(stack: AsyncExitStack, servers: Sequence[WebServer]) -> None:
+async def _prepare(stack: AsyncExitStack, servers: list[WebServer]) -> list[WebServer]:
     for server in servers:
         stack.push_async_callback(server.stop)
-        await server.start()
+        await server.prepare()
+    return servers
 
 
 def _parts(registry: RegistryPart | None, node: NodePart | None) -> list[RegistryPart | NodePart]:

@@ -33,7 +33,7 @@ class Listening(msgspec.Struct, frozen=True, tag="listening"):
 
 
 class Pulse(msgspec.Struct, frozen=True, tag="pulse"):
-    """Every half second: the event loop turns; whether the process is ready."""
+    """Every second: the event loop turns; whether the process is ready."""
 
     ready: bool
 

@@ -77,6 +77,11 @@ class WebServer:
         self._server: Any = None  # sanic.server.async_server.AsyncioServer, which has no types
 
     async def start(self) -> None:
+        await self.prepare()
+        await self.serve()
+
+    async def prepare(self) -> None:
+        """All of the start but the last: connections wait at the listener."""
         server: Any = await self._app.create_server(
             sock=self._listener,
             protocol=self._protocol,  # type: ignore[arg-type]  # Sanic calls it, any callable will do
@@ -88,8 +93,10 @@ class WebServer:
         await server.startup()
         await server.before_start()
         self._server = server
-        await server.start_serving()
-        await server.after_start()
+
+    async def serve(self) -> None:
+        await self._server.start_serving()
+        await self._server.after_start()
 
     async def stop(self, grace: float = 1.0) -> None:
         """Stop to listen, let requests under way end within `grace` seconds, close the rest. Idempotent."""
