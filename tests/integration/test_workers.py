@@ -145,7 +145,7 @@ async def test_a_killed_worker_comes_back_and_nobody_is_refused_meanwhile(host: 
         for client in new:
             await client.subscribe("c")
         for number in range(20):
-            await host.api("publish", channel="c", data=number)
+            assert await host.api("publish", channel="c", data=number) == {"result": {}}
         for client in [*(client for client in clients if client not in lost), *back, *new]:
             await eventually(lambda client=client: sorted(client.publications["c"]) == list(range(20)))
     assert ("host-2.sock", True) in host.sockets()
@@ -158,7 +158,7 @@ async def test_a_killed_registry_comes_back_at_its_address_and_the_workers_do_no
         await client.subscribe("c")
         os.kill(registry, signal.SIGKILL)
         for number in range(20):
-            await host.api("publish", channel="c", data=number)
+            assert await host.api("publish", channel="c", data=number) == {"result": {}}
         await eventually(lambda: sorted(client.publications["c"]) == list(range(20)))
         await eventually(host.whole, within=15)  # asks it where it was
         assert host.pids == pids

@@ -79,7 +79,7 @@ class Workers:
         if len([node for node in nodes if node["ready"]]) != len(self.info["workers"]):
             return False
         with contextlib.suppress(KeyError):
-            answers = [(await self.api("info"))["result"]["nodes"] for _ in range(6)]
+            answers = [(await self.api("info"))["result"]["nodes"] for _ in range(20)]  # of each worker, most likely
             return all(len(answer) == len(nodes) for answer in answers)
         return False
 
