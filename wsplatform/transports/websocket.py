@@ -26,9 +26,9 @@ from wsplatform.model import Instance
 from wsplatform.net.connect import connect
 from wsplatform.net.listen import socket_path
 from wsplatform.net.upgrade import Accept, Acceptor, Refuse, UpgradeRequest
-from wsplatform.transports import websocket_link as links
+from wsplatform.transports import websocket_wire as wire
 from wsplatform.transports.base import Peer, TransportContext, TransportEvents
-from wsplatform.transports.websocket_link import AcceptedLink, DialledLink, End, Link, Terms
+from wsplatform.transports.websocket_wire import AcceptedConnection, DialledConnection, End, MeshConnection, Terms
 
 PATH: Final = "/cluster/mesh"
 MAX_STRANGERS: Final = 128
@@ -43,15 +43,15 @@ _LOG_SECONDS: Final = 10.0
 _STOP_SECONDS: Final = 2.0
 
 _WORDS: Final = {
-    links.MALFORMED.code: "what came is no message of this protocol",
-    links.REFUSED.code: "the handshake was refused",
-    links.TOO_SLOW.code: "the handshake took too long",
-    links.UNKNOWN_INSTANCE.code: "the instance is not in the view",
-    links.REPLACED.code: "the peer has connected again",
-    links.DUPLICATE.code: "there is a connection already, or the other side has to dial",
-    links.BAD_SEAL.code: "a message was changed on its way",
-    links.SILENT.code: "nothing was heard of the peer",
-    links.GOING_AWAY.code: "the other side has stopped",
+    wire.MALFORMED.code: "what came is no message of this protocol",
+    wire.REFUSED.code: "the handshake was refused",
+    wire.TOO_SLOW.code: "the handshake took too long",
+    wire.UNKNOWN_INSTANCE.code: "the instance is not in the view",
+    wire.REPLACED.code: "the peer has connected again",
+    wire.DUPLICATE.code: "there is a connection already, or the other side has to dial",
+    wire.BAD_SEAL.code: "a message was changed on its way",
+    wire.SILENT.code: "nothing was heard of the peer",
+    wire.GOING_AWAY.code: "the other side has stopped",
     1006: "the connection was lost",
     1009: "a message was too large",
 }
@@ -85,12 +85,12 @@ class WebSocketTransport:
         self._identity: Identity | None = None
         self._events: TransportEvents | None = None  # None: not started, or stopped
         self._peers: dict[str, Peer] = {}
-        self._up: dict[str, Link] = {}
-        self._waiting: dict[Instance, AcceptedLink] = {}
-        self._strangers: dict[Link, None] = {}  # oldest first
-        self._open: set[Link] = set()
+        self._up: dict[str, MeshConnection] = {}
+        self._waiting: dict[Instance, AcceptedConnection] = {}
+        self._strangers: dict[MeshConnection, None] = {}  # oldest first
+        self._open: set[MeshConnection] = set()
         self._diallers: dict[str, _Dialler] = {}
-        self._written: list[Link] = []
+        self._written: list[MeshConnection] = []
         self._all_closed = asyncio.Event()
 
     # Transport
@@ -107,8 +107,8 @@ class WebSocketTransport:
         tasks = [dialler.task for dialler in self._diallers.values()]
         for peer_id in tuple(self._diallers):
             self._stop_dialling(peer_id)
-        for link in tuple(self._open):
-            link.end(links.GOING_AWAY)
+        for connection in tuple(self._open):
+            connection.end(wire.GOING_AWAY)
         self._events = None
         self._peers = {}
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -117,8 +117,8 @@ class WebSocketTransport:
             try:
                 await asyncio.wait_for(self._all_closed.wait(), _STOP_SECONDS)
             except TimeoutError:
-                for link in tuple(self._open):
-                    link.cut()
+                for connection in tuple(self._open):
+                    connection.cut()
 
     def set_peers(self, peers: frozenset[Peer]) -> None:
         if self._local is None or self._events is None:
@@ -128,7 +128,7 @@ class WebSocketTransport:
         for peer in gone:
             self._stop_dialling(peer.id)
             if peer.id in self._up:
-                self._up[peer.id].end(links.UNKNOWN_INSTANCE)
+                self._up[peer.id].end(wire.UNKNOWN_INSTANCE)
         self._peers = named
         for peer in named.values():
             if self._dials(peer) and peer.id not in self._diallers:
@@ -138,8 +138,8 @@ class WebSocketTransport:
             self.proved(self._waiting.pop(instance))
 
     def send(self, peer_id: str, envelope: bytes) -> bool:
-        link = self._up.get(peer_id)
-        return link is not None and link.send(envelope)
+        connection = self._up.get(peer_id)
+        return connection is not None and connection.send(envelope)
 
     # Inbound
 
@@ -150,75 +150,77 @@ class WebSocketTransport:
         if self._identity is None or self._events is None:
             return Refuse(503, "not_ready", "This node is not part of a mesh right now. Try again later.")
         responder = Responder(self._identity, secrets.token_bytes(NONCE_BYTES))
-        return Accept(AcceptedLink(self, self._terms, responder), self._terms.strangers)
+        return Accept(AcceptedConnection(self, self._terms, responder), self._terms.strangers)
 
-    # What links tell
+    # What connections tell
 
-    def opened(self, link: Link) -> None:
-        self._open.add(link)
+    def opened(self, connection: MeshConnection) -> None:
+        self._open.add(connection)
         if self._events is None:
-            link.end(links.GOING_AWAY)
-        elif isinstance(link, AcceptedLink):
-            self._strangers[link] = None
+            connection.end(wire.GOING_AWAY)
+        elif isinstance(connection, AcceptedConnection):
+            self._strangers[connection] = None
             if len(self._strangers) > MAX_STRANGERS:
-                next(iter(self._strangers)).end(links.TOO_SLOW)
+                next(iter(self._strangers)).end(wire.TOO_SLOW)
 
-    def proved(self, link: Link) -> None:
-        self._strangers.pop(link, None)
-        instance = link.peer
-        assert isinstance(link, AcceptedLink)
+    def proved(self, connection: MeshConnection) -> None:
+        self._strangers.pop(connection, None)
+        instance = connection.peer
+        assert isinstance(connection, AcceptedConnection)
         assert instance is not None
         assert self._local is not None
         peer = self._named(instance)
         if instance.node_id == self._local.id:
-            logger.warning("Refused {} at {}: it has this node's id; give each node its own", instance, link.remote)
-            link.end(links.DUPLICATE)
+            logger.warning(
+                "Refused {} at {}: it has this node's id; give each node its own", instance, connection.remote
+            )
+            connection.end(wire.DUPLICATE)
         elif peer is not None:
             if self._dials(peer):
-                link.end(links.DUPLICATE)
+                connection.end(wire.DUPLICATE)
             else:
                 self._replace(self._up.get(peer.id))
-                link.welcome()
+                connection.welcome()
         else:
             self._replace(self._waiting.get(instance))
             if len(self._waiting) >= MAX_WAITING:
-                link.end(links.UNKNOWN_INSTANCE)
+                connection.end(wire.UNKNOWN_INSTANCE)
             else:
-                self._waiting[instance] = link
+                self._waiting[instance] = connection
 
-    def up(self, link: Link) -> None:
-        assert link.peer is not None
-        peer = self._named(link.peer)
+    def up(self, connection: MeshConnection) -> None:
+        assert connection.peer is not None
+        peer = self._named(connection.peer)
         if peer is None or self._events is None:
-            link.end(links.UNKNOWN_INSTANCE)
+            connection.end(wire.UNKNOWN_INSTANCE)
             return
-        self._up[peer.id] = link
+        self._up[peer.id] = connection
         self._events.up(peer)
 
-    def received(self, link: Link, envelope: bytes) -> None:
-        assert link.peer is not None
+    def received(self, connection: MeshConnection, envelope: bytes) -> None:
+        assert connection.peer is not None
         assert self._events is not None
-        self._events.received(link.peer.node_id, envelope)
+        self._events.received(connection.peer.node_id, envelope)
 
-    def written(self, link: Link) -> None:
+    def written(self, connection: MeshConnection) -> None:
         if not self._written:
             asyncio.get_running_loop().call_soon(self._flush)
-        self._written.append(link)
+        self._written.append(connection)
 
-    def ended(self, link: Link, end: End, error: HandshakeError | None) -> None:
-        self._strangers.pop(link, None)
-        instance = link.peer
-        if instance is not None and self._waiting.get(instance) is link:
+    def ended(self, connection: MeshConnection, end: End, error: HandshakeError | None) -> None:
+        self._strangers.pop(connection, None)
+        instance = connection.peer
+        if instance is not None and self._waiting.get(instance) is connection:
             del self._waiting[instance]
-        if instance is not None and self._up.get(instance.node_id) is link:
+        if instance is not None and self._up.get(instance.node_id) is connection:
             del self._up[instance.node_id]
             if self._events is not None:
                 self._events.down(self._peers[instance.node_id], _reason(end, error))
-        elif end is not links.GOING_AWAY:
-            self._log(link, end, error)
+        elif end is not wire.GOING_AWAY:
+            self._log(connection, end, error)
 
-    def closed(self, link: Link) -> None:
-        self._open.discard(link)
+    def closed(self, connection: MeshConnection) -> None:
+        self._open.discard(connection)
         if not self._open:
             self._all_closed.set()
 
@@ -239,20 +241,22 @@ class WebSocketTransport:
         backoff = Backoff(_FIRST_WAIT, _LONGEST_WAIT)
         while True:
             initiator = Initiator(self._identity, secrets.token_bytes(NONCE_BYTES))
-            link = DialledLink(self, self._terms, initiator, peer.instance, peer.address)
+            connection = DialledConnection(self, self._terms, initiator, peer.instance, peer.address)
             near = self._neighbour(peer)
             try:
-                await connect(peer.address + PATH, link, self._terms.strangers, sweep=self._context.sweep, unix=near)
-                await link.done.wait()
+                await connect(
+                    peer.address + PATH, connection, self._terms.strangers, sweep=self._context.sweep, unix=near
+                )
+                await connection.done.wait()
             except (OSError, ValueError) as error:
                 where = near or peer.address
                 self._warn(f"{peer.id} {error}", f"Cannot connect to node {peer.id} at {where}: {error}")
             finally:
-                link.end(links.GOING_AWAY)
-            if link.was_up:
+                connection.end(wire.GOING_AWAY)
+            if connection.was_up:
                 backoff.reset()
             # A peer that has stopped will soon be out of the view, and this task with it.
-            await asyncio.sleep(_LEFT_WAIT if link.peer_left else backoff.next(self._chance()))
+            await asyncio.sleep(_LEFT_WAIT if connection.peer_left else backoff.next(self._chance()))
 
     def _neighbour(self, peer: Peer) -> Path | None:
         """The unix socket of a peer on this host. The handshake proves that it is the peer who listens there."""
@@ -265,18 +269,18 @@ class WebSocketTransport:
         if dialler is not None:
             dialler.task.cancel()
 
-    def _replace(self, old: Link | None) -> None:
+    def _replace(self, old: MeshConnection | None) -> None:
         if old is not None:
-            old.end(links.REPLACED)
+            old.end(wire.REPLACED)
 
     def _flush(self) -> None:
         written, self._written = self._written, []
-        for link in written:
-            link.flush()
+        for connection in written:
+            connection.flush()
 
-    def _log(self, link: Link, end: End, error: HandshakeError | None) -> None:
+    def _log(self, connection: MeshConnection, end: End, error: HandshakeError | None) -> None:
         """A connection that never was up has ended: for the operator to know why, however often it is tried."""
-        who = str(link.peer or link.remote)
+        who = str(connection.peer or connection.remote)
         code = error.code if error is not None else str(end.code)
         self._warn(f"{who} {code}", f"A mesh connection with {who} failed: {_reason(end, error)}")
 
@@ -289,6 +293,6 @@ class WebSocketTransport:
 def _reason(end: End, error: HandshakeError | None) -> str:
     if error is not None:
         return str(error)
-    if end is links.GOING_AWAY:
+    if end is wire.GOING_AWAY:
         return "this node has stopped"
     return _WORDS.get(end.code, f"closed with code {end.code}")

@@ -28,7 +28,7 @@ from wsplatform.net.websocket import ConnectionLimits
 from wsplatform.settings import ClusterTable
 from wsplatform.testing.node_face import NodeFace
 from wsplatform.testing.transport_nodes import SETTINGS, TransportNode, introduce
-from wsplatform.transports import websocket, websocket_link
+from wsplatform.transports import websocket, websocket_wire
 from wsplatform.transports.base import Peer, Transport, TransportContext
 from wsplatform.web.upgrade import HeadLimits, protocol_factory
 from wsplatform.wire.cluster import encode_batch
@@ -261,7 +261,7 @@ async def test_a_forged_proof_is_refused(nodes: Nodes) -> None:
 
 
 async def test_who_says_nothing_is_shown_the_door(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(websocket_link, "HANDSHAKE_SECONDS", 0.2)
+    monkeypatch.setattr(websocket_wire, "HANDSHAKE_SECONDS", 0.2)
     a = await nodes.add("a")
     stranger = await nodes.stranger(a)
     await eventually(lambda: stranger.end)
@@ -281,7 +281,7 @@ async def test_a_crowd_of_strangers_keeps_nobody_out(nodes: Nodes, monkeypatch: 
 async def test_a_proved_instance_outside_the_view_waits_for_a_bounded_time(
     nodes: Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(websocket_link, "WAITING_SECONDS", 0.3)
+    monkeypatch.setattr(websocket_wire, "WAITING_SECONDS", 0.3)
     monkeypatch.setattr(websocket, "MAX_WAITING", 2)
     a = await nodes.add("a")
     strangers = [await nodes.stranger(a, f"0{number}") for number in range(3)]
@@ -580,8 +580,8 @@ async def test_a_peer_that_does_not_read_costs_bounded_bytes_and_loses_nothing_i
                 else:
                     refused += 1
             await asyncio.sleep(0.01)
-        link = node.transport._up["b"]  # type: ignore[attr-defined]
-        assert link._connection.buffered <= settings.outbox_bytes + 2 * websocket_link.BATCH_BYTES
+        connection = node.transport._up["b"]  # type: ignore[attr-defined]
+        assert connection._connection.buffered <= settings.outbox_bytes + 2 * websocket_wire.BATCH_BYTES
         process.signal(signal.SIGCONT)
         node.listener.on_received = lambda peer_id, envelope: None
         await eventually(lambda: len(node.listener.envelopes["b"]) == len(accepted), within=15)

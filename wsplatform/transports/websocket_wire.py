@@ -49,7 +49,7 @@ _CLOSE_SECONDS: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """Why a link ends: a close code of the range that RFC 6455 leaves to applications, and a word that goes with it."""
+    """Why a connection ends: a close code of the range that RFC 6455 leaves to applications, and a word with it."""
 
     code: int
     reason: str
@@ -68,7 +68,7 @@ SILENT = End(4107, "silent")
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What holds for all links of a transport. Sizes in bytes, times in seconds."""
+    """What holds for all connections of a transport. Sizes in bytes, times in seconds."""
 
     outbox: int
     envelope: int
@@ -84,35 +84,35 @@ class Terms:
 
     @property
     def peers(self) -> ConnectionLimits:
-        """The link itself keeps to `outbox`; the connection's own limit is only above it."""
+        """The mesh connection itself keeps to `outbox`; the websocket's own limit is only above it."""
         message = max(self.envelope, BATCH_BYTES) + _BATCH_OVERHEAD
         return ConnectionLimits(message, 2 * (self.outbox + message), _CLOSE_SECONDS)
 
 
 class Owner(Protocol):
-    """Whom a link tells. None of these is called after `ended`."""
+    """Whom a connection tells. None of these is called after `ended`."""
 
-    def opened(self, link: Link) -> None: ...
-    def proved(self, link: Link) -> None:
+    def opened(self, connection: MeshConnection) -> None: ...
+    def proved(self, connection: MeshConnection) -> None:
         """An accepted peer has proved who it is: `welcome`, `end` or keep waiting."""
         ...
 
-    def up(self, link: Link) -> None: ...
-    def received(self, link: Link, envelope: bytes) -> None: ...
-    def written(self, link: Link) -> None:
+    def up(self, connection: MeshConnection) -> None: ...
+    def received(self, connection: MeshConnection, envelope: bytes) -> None: ...
+    def written(self, connection: MeshConnection) -> None:
         """Something was sent for the first time since the last `flush`."""
         ...
 
-    def ended(self, link: Link, end: End, error: HandshakeError | None) -> None:
+    def ended(self, connection: MeshConnection, end: End, error: HandshakeError | None) -> None:
         """Once; `error` when it was the handshake that failed."""
         ...
 
-    def closed(self, link: Link) -> None:
+    def closed(self, connection: MeshConnection) -> None:
         """The connection is gone."""
         ...
 
 
-class Link:
+class MeshConnection:
     """A net.websocket.Handler. `up` from the end of the handshake, and the acceptor's welcome, to the end."""
 
     def __init__(self, owner: Owner, terms: Terms, remote: str = "") -> None:
@@ -309,7 +309,7 @@ class Link:
         self._connection.deadline = now + 0.75 * self._terms.heartbeat
 
 
-class DialledLink(Link):
+class DialledConnection(MeshConnection):
     """The side that connected to an address, to reach this very instance. `done` is set when it has ended."""
 
     def __init__(self, owner: Owner, terms: Terms, initiator: Initiator, wanted: Instance, address: str) -> None:
@@ -341,7 +341,7 @@ class DialledLink(Link):
         self.done.set()
 
 
-class AcceptedLink(Link):
+class AcceptedConnection(MeshConnection):
     """The side that was connected to."""
 
     def __init__(self, owner: Owner, terms: Terms, responder: Responder) -> None:
