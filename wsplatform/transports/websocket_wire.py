@@ -30,6 +30,7 @@ from wsplatform.core.handshake import (
     SessionKeys,
     refusal,
 )
+from wsplatform.core.silence import Silence
 from wsplatform.errors import HandshakeError
 from wsplatform.model import Instance
 from wsplatform.net.websocket import ConnectionLimits, WebSocketConnection
@@ -129,9 +130,7 @@ class MeshConnection:
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self._room = 0
-        self._heard = True
-        self._checked = 0.0
-        self._silent = 0.0
+        self._silence: Silence | None = None  # from the moment that it is up
 
     @property
     def peer(self) -> Instance | None:
@@ -204,7 +203,7 @@ class MeshConnection:
     def binary(self, payload: bytes) -> None:
         if self.ended:
             return
-        self._heard = True
+        self._note()
         try:
             if self._opener is None:
                 self._shake(payload)
@@ -216,7 +215,7 @@ class MeshConnection:
             self._refuse(error)
 
     def pong(self, payload: bytes) -> None:
-        self._heard = True
+        self._note()
 
     def writable(self, ready: bool) -> None:
         pass
@@ -225,14 +224,9 @@ class MeshConnection:
         if not self.up:
             self.end(UNKNOWN_INSTANCE if self._opener is not None else TOO_SLOW)
             return
-        # While our own loop stood still nothing could be heard: each look counts for two intervals at most.
-        passed = min(now - self._checked, 2 * self._terms.heartbeat)
-        self._checked = now
-        self._silent = 0.0 if self._heard else self._silent + passed
-        if self._silent > self._terms.dead - self._terms.heartbeat / 2:
+        if self._silence is not None and self._silence.look(now):
             self.end(SILENT)
             return
-        self._heard = False
         self._send_sealed([])
         self._set_deadline(now)
 
@@ -262,9 +256,10 @@ class MeshConnection:
 
     def _go_up(self) -> None:
         self.up = self.was_up = True
-        self._checked = _now()
+        now = _now()
+        self._silence = Silence(self._terms.heartbeat, self._terms.dead, now)
         self._room = self._terms.outbox
-        self._set_deadline(self._checked)
+        self._set_deadline(now)
         self._owner.up(self)
 
     def _write(self, message: bytes) -> None:
@@ -286,6 +281,10 @@ class MeshConnection:
             self._owner.received(self, envelope)
             if self.ended:
                 return
+
+    def _note(self) -> None:
+        if self._silence is not None:
+            self._silence.heard()
 
     def _refuse(self, error: HandshakeError) -> None:
         if self._opener is not None:
