@@ -28,7 +28,8 @@ from wsplatform.node.sessions import Sessions
 from wsplatform.node.subscriptions import Subscriptions
 from wsplatform.node.survey import Survey
 from wsplatform.plugins.entry_points import TRANSPORTS, load_one
-from wsplatform.transports.base import Inbound, Peer, Transport, TransportContext
+from wsplatform.transports.base import Answering, Inbound, Peer, Transport, TransportContext
+from wsplatform.web.calls import calls_blueprint
 from wsplatform.web.client_face import PATH, CentrifugeAcceptor, token_verifier
 from wsplatform.web.examples import examples_blueprint
 from wsplatform.web.server_api import server_api_blueprint
@@ -97,6 +98,9 @@ class NodePart:
 
     def mesh_acceptors(self) -> Mapping[str, Acceptor]:
         return self._transport.acceptors() if isinstance(self._transport, Inbound) else {}
+
+    def node_face(self) -> Sequence[Blueprint]:
+        return [calls_blueprint(self._transport.calls())] if isinstance(self._transport, Answering) else []
 
     def blueprints(self) -> Sequence[Blueprint]:
         api = server_api_blueprint(self._backend, self._policy, self._process.settings.api.max_request_bytes)

@@ -147,7 +147,7 @@ def _servers(process: Process, parts: tuple[RegistryPart | None, NodePart | None
     registry, node = parts
     settings, addresses = process.settings, process.addresses
     public = [health_blueprint(health), *(face for part in _parts(registry, node) for face in part.blueprints())]
-    private = list(registry.node_face()) if registry is not None else []
+    private = [face for part in _parts(registry, node) for face in part.node_face()]
     routes: dict[str, Acceptor] = dict(node.client_acceptors()) if node is not None else {}
     mesh = dict(node.mesh_acceptors()) if node is not None else {}
     if addresses.node is None:

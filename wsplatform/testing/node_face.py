@@ -1,4 +1,4 @@
-"""A listener for the websocket endpoints of transports, without the rest of a node."""
+"""A listener for the endpoints of transports, without the rest of a node."""
 
 from __future__ import annotations
 
@@ -7,19 +7,22 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from wsplatform.net.sweep import Sweep
+from wsplatform.net.tasks import Tasks
 from wsplatform.net.upgrade import Acceptor, Refuse, answer, refusal, request_path
 from wsplatform.net.websocket import Side
+from wsplatform.testing.call_face import MAX_HEAD, serve_calls
 from wsplatform.testing.wait import eventually
-
-_MAX_HEAD = 16_384
+from wsplatform.transports.base import Answering, CallHandler, Inbound, Transport
 
 
 class NodeFace:
-    """Serves `acceptors` on a port of the loopback interface, the same one each time it is opened."""
+    """Serves `acceptors` and `calls` on a port of the loopback interface, the same one each time it is opened."""
 
     def __init__(self, acceptors: Mapping[str, Acceptor], sweep: Sweep) -> None:
         self.acceptors = acceptors
+        self.calls: Mapping[str, CallHandler] = {}
         self.sweep = sweep
+        self.tasks = Tasks()
         self.connections: set[Any] = set()
         self.port = 0
         self._server: asyncio.Server | None = None
@@ -27,6 +30,12 @@ class NodeFace:
     @property
     def url(self) -> str:
         return f"ws://127.0.0.1:{self.port}"
+
+    def serve(self, transport: Transport) -> bool:
+        """Serve the endpoints of this transport, instead of others. False: it has none."""
+        self.acceptors = transport.acceptors() if isinstance(transport, Inbound) else {}
+        self.calls = transport.calls() if isinstance(transport, Answering) else {}
+        return isinstance(transport, Inbound | Answering)
 
     async def open(self) -> None:
         loop = asyncio.get_running_loop()
@@ -39,7 +48,7 @@ class NodeFace:
             self._server.close()
             self._server = None
         self.cut()
-        await eventually(lambda: not self.connections)
+        await eventually(lambda: not self.connections and not len(self.tasks))
 
     def cut(self) -> None:
         """Cut every connection as a failing network does: without a word."""
@@ -70,10 +79,14 @@ class _Head(asyncio.Protocol):
         head, complete, rest = self._buffer.partition(b"\r\n\r\n")
         if complete:
             self._answer(head + complete, rest)
-        elif len(self._buffer) > _MAX_HEAD:
+        elif len(self._buffer) > MAX_HEAD:
             self._transport.abort()
 
     def _answer(self, head: bytes, rest: bytes) -> None:
+        if head.startswith(b"POST "):
+            self._face.connections.discard(self)
+            _Calls(self._face).take_over(self._transport, head + rest)
+            return
         acceptor = self._face.acceptors.get(request_path(head) or "")
         side = Side(self._face.sweep, roster=self._face.connections)
         missing = Refuse(404, "not_found", "No endpoint is here.")
@@ -85,3 +98,33 @@ class _Head(asyncio.Protocol):
         response, connection = decision
         self._face.connections.discard(self)
         connection.take_over(self._transport, response, rest)
+
+
+class _Calls(asyncio.StreamReaderProtocol):
+    """A connection from its first POST on."""
+
+    def __init__(self, face: NodeFace) -> None:
+        self._face = face
+        self._reader = asyncio.StreamReader()
+        self._serving: asyncio.Task[None]
+        super().__init__(self._reader)
+
+    def take_over(self, transport: asyncio.Transport, received: bytes) -> None:
+        self._calls_transport = transport
+        self._face.connections.add(self)
+        transport.set_protocol(self)
+        self.connection_made(transport)
+        self._reader.feed_data(received)
+        writer = asyncio.StreamWriter(transport, self, self._reader, asyncio.get_running_loop())
+        self._serving = self._face.tasks.start(serve_calls(self._face.calls, self._reader, writer), name="calls")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._face.connections.discard(self)
+        super().connection_lost(exc)
+        self._serving.cancel()
+
+    def eof_received(self) -> bool:
+        return False  # who has closed one direction is gone, as under Sanic
+
+    def abort(self) -> None:
+        self._calls_transport.abort()

@@ -13,7 +13,7 @@ from wsplatform.net.sweep import Sweep
 from wsplatform.net.tasks import Tasks
 from wsplatform.settings import ClusterTable
 from wsplatform.testing.node_face import NodeFace
-from wsplatform.transports.base import Inbound, Peer, Transport, TransportContext
+from wsplatform.transports.base import Peer, Transport, TransportContext
 
 SETTINGS: Final = ClusterTable(
     secrets=("a cluster secret for tests only, 32+",),
@@ -84,8 +84,7 @@ class TransportNode:
         self.sweep.start(asyncio.get_running_loop())
         self.tasks = Tasks()
         self.transport = self._factory(TransportContext(self.settings, self.tasks, self.sweep))
-        if isinstance(self.transport, Inbound):
-            await self._listen(self.transport)
+        await self._listen()
         address = "" if self.face is None else self.face.url
         self.peer = Peer(Instance(self.id, secrets.token_hex(8)), address)
         await self.transport.start(self.peer, self.listener)
@@ -114,11 +113,11 @@ class TransportNode:
     def faults(self) -> list[str]:
         return [fault for listener in (*self.past, self.listener) for fault in listener.faults]
 
-    async def _listen(self, inbound: Inbound) -> None:
-        if self.face is None:
-            self.face = NodeFace(inbound.acceptors(), self.sweep)
-        self.face.acceptors = inbound.acceptors()
-        await self.face.open()
+    async def _listen(self) -> None:
+        face = self.face or NodeFace({}, self.sweep)
+        if face.serve(self.transport):
+            self.face = face
+            await face.open()
 
 
 def introduce(*nodes: TransportNode) -> None:

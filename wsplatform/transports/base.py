@@ -9,7 +9,7 @@ callable `(TransportContext) -> Transport`. `wsplatform.testing.transport_contra
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -79,6 +79,44 @@ class Inbound(Protocol):
     """Optional ability: websocket endpoints on the node face, by path; each path begins with /cluster/."""
 
     def acceptors(self) -> Mapping[str, Acceptor]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A POST on the node face, of anybody who reaches it.
+
+    query: what follows "?" in its target, as sent. remote: address of the other end of the TCP connection; "" on a unix
+    socket. read(limit): its body, once; RequestError (413) when that is larger than `limit` bytes, of which no more are
+    held at any time: ask little of who has not proved who he is.
+    """
+
+    path: str
+    query: str
+    remote: str
+    read: Callable[[int], Awaitable[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a call is answered with."""
+
+    body: bytes = b""
+    status: int = 200
+
+
+CallHandler = Callable[[Call], Awaitable[Reply]]
+"""Answers a call; may take its time. Cancelled when the connection of the caller ends.
+
+A PlatformError becomes `{"error": {"code", "message"}}`, with the status of a RequestError; what else it raises is
+logged and answered with 500.
+"""
+
+
+@runtime_checkable
+class Answering(Protocol):
+    """Optional ability: POST requests on the node face, by path; each path begins with /cluster/."""
+
+    def calls(self) -> Mapping[str, CallHandler]: ...
 
 
 @dataclass(frozen=True, slots=True)

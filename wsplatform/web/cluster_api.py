@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 from loguru import logger
 from sanic import Blueprint, HTTPResponse, Request
-from sanic.exceptions import PayloadTooLarge
 from sanic.response import raw
 
 from wsplatform.core.control import MAX_CALL_BYTES, ControlSessions, Outcome, Received, SessionLimits
@@ -24,6 +23,7 @@ from wsplatform.core.throttle import Throttle
 from wsplatform.errors import HandshakeError, PlatformError, RequestError
 from wsplatform.model import Heartbeat, Instance, Known, Member
 from wsplatform.node.registry_client import CONTENT_TYPE, RegistryService
+from wsplatform.web.body import read_body
 
 LOG_SECONDS = 60.0
 """A stranger's refusals are logged once in this time, for each address and reason."""
@@ -49,7 +49,7 @@ class _ControlFace:
         self._throttle = Throttle(LOG_SECONDS)
 
     async def session(self, request: Request) -> HTTPResponse:
-        hello = await _body(request)
+        hello = await read_body(request, MAX_CALL_BYTES)
         try:
             opening = self._sessions.open(hello, secrets.token_hex(16), secrets.token_bytes(NONCE_BYTES), _now())
         except HandshakeError as error:
@@ -85,7 +85,7 @@ class _ControlFace:
         self, request: Request, method: str, call: Callable[[Received], Awaitable[object]]
     ) -> HTTPResponse:
         """What the call returns or raises, sealed; raises RequestError for who is not known to be a node."""
-        body = await _body(request)
+        body = await read_body(request, MAX_CALL_BYTES)
         try:
             received = self._sessions.receive(method, body, _now())
         except HandshakeError as error:
@@ -101,25 +101,6 @@ class _ControlFace:
         if held_back is not None:
             logger.warning("A node at {} was refused: {} ({} more since the last line)", request.ip, error, held_back)
         return RequestError(400 if error.code == "malformed" else 403, error.code, error.message)
-
-
-async def _body(request: Request) -> bytes:
-    """Raises RequestError 413. The app's own limit is for other faces."""
-    body = bytearray()
-    try:
-        async for chunk in _chunks(request):
-            body += chunk
-            if len(body) > MAX_CALL_BYTES:
-                raise _too_large()
-    except PayloadTooLarge:
-        raise _too_large() from None
-    return bytes(body)
-
-
-def _chunks(request: Request) -> AsyncIterator[bytes]:
-    stream: Any = request.stream  # typed as the base of Sanic's HTTP/1 and HTTP/3 streams, which cannot be iterated
-    chunks: AsyncIterator[bytes] = aiter(stream)
-    return chunks
 
 
 def _decode(payload: bytes, kind: type[T]) -> T:
@@ -139,10 +120,6 @@ def _check_own(received: Received, instance: Instance) -> None:
 def _failure(error: PlatformError) -> Outcome:
     status = error.status if isinstance(error, RequestError) else 503
     return Outcome(status=status, code=error.code, message=error.message, temporary=error.temporary)
-
-
-def _too_large() -> RequestError:
-    return RequestError(413, "too_large", f"At most {MAX_CALL_BYTES} bytes are accepted here.")
 
 
 def _now() -> float:
