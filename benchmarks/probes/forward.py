@@ -14,6 +14,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol, cast
 
 import uvloop
@@ -36,7 +37,8 @@ _DIALS, _LISTENS = Instance("dials", "1"), Instance("listens", "1")
 class Carrier(Protocol):
     """send: one message, before the end of this turn."""
 
-    def send(self, message: bytes) -> object: ...
+    @property
+    def send(self) -> Callable[[bytes], object]: ...
 
 
 class Stream(asyncio.Protocol):
@@ -81,13 +83,13 @@ class Mesh:
     def __init__(self, received: Callable[[bytes], None], connected: Callable[[Carrier], None]) -> None:
         self._received = received
         self._connected = connected
-        self._peer = ""
+        self.send: Callable[[bytes], bool]
         self._sweep = Sweep(0.25)
         settings = ClusterTable(secrets=("a cluster secret of the benchmark",))
         self._transport = WebSocketTransport(TransportContext(settings, Tasks(), self._sweep))
 
     def up(self, peer: Peer) -> None:
-        self._peer = peer.id
+        self.send = partial(self._transport.send, peer.id)
         self._connected(self)
 
     def received(self, peer_id: str, envelope: bytes) -> None:
@@ -95,9 +97,6 @@ class Mesh:
 
     def down(self, peer: Peer, why: str) -> None:
         print(f"disconnected: {why}", file=sys.stderr)
-
-    def send(self, message: bytes) -> bool:
-        return self._transport.send(self._peer, message)
 
     async def listen(self) -> int:
         self._sweep.start(asyncio.get_running_loop())

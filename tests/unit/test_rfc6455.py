@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from wsplatform.wire.deflate import compress, decompress
@@ -12,6 +12,7 @@ from wsplatform.wire.rfc6455 import (
     CLOSE,
     CONTINUATION,
     NO_CODE,
+    NO_KEY,
     PING,
     PONG,
     TEXT,
@@ -136,6 +137,7 @@ def test_every_length_of_length(size: int) -> None:
 
 
 @given(st.binary(max_size=1500), st.binary(min_size=4, max_size=4))
+@example(b"any", NO_KEY)
 def test_masking_twice_is_nothing(payload: bytes, key: bytes) -> None:
     masked = apply_mask(payload, key)
     assert masked == bytes(byte ^ key[index % 4] for index, byte in enumerate(payload))

@@ -8,7 +8,8 @@
 A proof is an HMAC-SHA256 (RFC 2104) over everything both sides have said so far, under a label of its direction:
 neither a recorded nor a reflected message is worth anything. The responder offers a proof for each of its secrets:
 two lists with one secret in common understand each other, which is what makes rotation possible. Both directions
-get a key of their own, derived from that secret and the first two messages (one step of NIST SP 800-108).
+get a key of their own, derived from that secret and the first two messages (one step of NIST SP 800-108). Who learns
+the secret later can read what was recorded: forward secrecy is what TLS adds.
 
 Pure: nonces come from the caller, who must take 32 fresh random bytes for each handshake.
 """
@@ -21,18 +22,23 @@ from dataclasses import dataclass
 from typing import Annotated, Final, Literal, TypeVar
 
 import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from wsplatform.errors import HandshakeError
 from wsplatform.model import NODE_ID_PATTERN, Instance
 
-PROTOCOL_VERSION: Final = 1
+PROTOCOL_VERSION: Final = 2
 NONCE_BYTES: Final = 32
 MAX_MESSAGE_BYTES: Final = 2048
 MAX_SECRETS: Final = 16
 
 _MAC_BYTES: Final = 32
 _COUNTER_BYTES: Final = 8
-SEAL_BYTES: Final = _COUNTER_BYTES + _MAC_BYTES
+_NONCE_BYTES: Final = 12  # of GCM; the first four are zero
+_NONCE_HEAD: Final = bytes(_NONCE_BYTES - _COUNTER_BYTES)
+_TAG_BYTES: Final = 16
+SEAL_BYTES: Final = _COUNTER_BYTES + _TAG_BYTES
 """What sealing adds to a payload."""
 
 Role = Literal["node", "registry"]
@@ -208,16 +214,20 @@ class Responder:
 
 
 class Sealer:
-    """Puts a counter and a MAC (HMAC-SHA256 over counter, context and payload) before each payload."""
+    """Encrypts each payload with AES-256-GCM (NIST SP 800-38D): counter, ciphertext, tag; the context is under the tag.
+
+    The counter is the nonce (8.2.1 there), so a key is for one Sealer, once: each handshake derives new ones.
+    """
 
     def __init__(self, key: bytes) -> None:
-        self._keyed = hmac.new(key, digestmod=hashlib.sha256)
+        """`key`: 32 bytes."""
+        self._cipher = AESGCM(key)
         self._counter = 0
 
     def seal(self, payload: bytes, context: bytes = b"") -> bytes:
         self._counter += 1
-        counter = self._counter.to_bytes(_COUNTER_BYTES, "big")
-        return b"".join((counter, _seal_mac(self._keyed, counter, payload, context), payload))
+        nonce = self._counter.to_bytes(_NONCE_BYTES, "big")
+        return nonce[-_COUNTER_BYTES:] + self._cipher.encrypt(nonce, payload, context)
 
 
 class Opener:
@@ -227,33 +237,26 @@ class Opener:
     """
 
     def __init__(self, key: bytes, *, contiguous: bool = False) -> None:
-        self._keyed = hmac.new(key, digestmod=hashlib.sha256)
+        self._cipher = AESGCM(key)
         self._last = 0
         self._contiguous = contiguous
 
     def open(self, sealed: bytes, context: bytes = b"") -> bytes:
         """The payload. Raises HandshakeError: bad_mac (forged, changed or cut), replayed, out_of_order."""
         if len(sealed) < SEAL_BYTES:
-            raise HandshakeError(
-                "bad_mac", "A sealed message was cut short between the two sides: use TLS on this network."
-            )
-        counter, mac, payload = sealed[:_COUNTER_BYTES], sealed[_COUNTER_BYTES:SEAL_BYTES], sealed[SEAL_BYTES:]
-        if not hmac.compare_digest(_seal_mac(self._keyed, counter, payload, context), mac):
-            raise HandshakeError("bad_mac", "A sealed message was changed on its way: use TLS on this network.")
-        number = int.from_bytes(counter, "big")
+            raise HandshakeError("bad_mac", "A sealed message was cut short on its way: look for what changes it.")
+        view = memoryview(sealed)
+        try:
+            payload = self._cipher.decrypt(_NONCE_HEAD + sealed[:_COUNTER_BYTES], view[_COUNTER_BYTES:], context)
+        except InvalidTag:
+            raise HandshakeError("bad_mac", "A sealed message was changed on its way: look for what does.") from None
+        number = int.from_bytes(view[:_COUNTER_BYTES], "big")
         if number <= self._last:
-            raise HandshakeError("replayed", "A sealed message came twice or out of order: use TLS on this network.")
+            raise HandshakeError("replayed", "A sealed message came twice or out of order: look for what repeats it.")
         if self._contiguous and number != self._last + 1:
-            raise HandshakeError("out_of_order", "A sealed message is missing before this: use TLS on this network.")
+            raise HandshakeError("out_of_order", "A sealed message is missing before this: look for what drops it.")
         self._last = number
         return payload
-
-
-def _seal_mac(keyed: hmac.HMAC, counter: bytes, payload: bytes, context: bytes) -> bytes:
-    mac = keyed.copy()
-    mac.update(counter + len(context).to_bytes(4, "big") + context)
-    mac.update(payload)
-    return mac.digest()
 
 
 def _hello(local: Identity, nonce: bytes) -> bytes:

@@ -197,10 +197,14 @@ class WebSocketTransport:
         self._up[peer.id] = connection
         self._events.up(peer)
 
-    def received(self, connection: MeshConnection, envelope: bytes) -> None:
+    def received(self, connection: MeshConnection, envelopes: list[bytes]) -> None:
         assert connection.peer is not None
         assert self._events is not None
-        self._events.received(connection.peer.node_id, envelope)
+        received, peer_id = self._events.received, connection.peer.node_id
+        for envelope in envelopes:
+            received(peer_id, envelope)
+            if connection.ended:
+                return
 
     def written(self, connection: MeshConnection) -> None:
         if not self._written:

@@ -7,9 +7,12 @@
                                              ←  a sealed empty batch: the dialler's instance is in the acceptor's view
     sealed batches                          ↔   sealed batches
 
-All are binary messages. Formats: core/handshake.py, wire/cluster.py. Every sealed batch carries a MAC and a counter
-without gaps. Each side sends an empty batch in every heartbeat interval. Unlike a ping, that asks nothing of the other
-direction: an answer would have to wait behind all that queues there, and a slow peer would be taken for a dead one.
+All are binary messages. Formats: core/handshake.py, wire/cluster.py. Every sealed batch is encrypted and carries a
+counter without gaps; so the dialler does not mask it (NO_KEY in wire/rfc6455.py). It is sealed on TLS too: that costs
+less than TLS does, and nothing is to be had by talking a side out of TLS, or by ending it on the way.
+
+Each side sends an empty batch in every heartbeat interval. Unlike a ping, that asks nothing of the other direction: an
+answer would have to wait behind all that queues there, and a slow peer would be taken for a dead one.
 """
 
 from __future__ import annotations
@@ -35,6 +38,7 @@ from wsplatform.errors import HandshakeError
 from wsplatform.model import Instance
 from wsplatform.net.websocket import ConnectionLimits, WebSocketConnection
 from wsplatform.wire.cluster import ENVELOPE_OVERHEAD, EnvelopeError, decode_batch, encode_batch, split
+from wsplatform.wire.rfc6455 import BINARY, NO_KEY, encode_frame
 
 BATCH_BYTES: Final = 262_144
 """Envelopes that leave together make messages of about this size; a larger envelope makes one of its own."""
@@ -99,7 +103,10 @@ class Owner(Protocol):
         ...
 
     def up(self, connection: MeshConnection) -> None: ...
-    def received(self, connection: MeshConnection, envelope: bytes) -> None: ...
+    def received(self, connection: MeshConnection, envelopes: list[bytes]) -> None:
+        """A batch. Nothing of it counts from the moment on at which the connection has `ended`."""
+        ...
+
     def written(self, connection: MeshConnection) -> None:
         """Something was sent for the first time since the last `flush`."""
         ...
@@ -116,6 +123,8 @@ class Owner(Protocol):
 class MeshConnection:
     """A net.websocket.Handler. `up` from the end of the handshake, and the acceptor's welcome, to the end."""
 
+    _mask: bytes | None = None  # of sealed batches
+
     def __init__(self, owner: Owner, terms: Terms, remote: str = "") -> None:
         self.up = self.was_up = False
         self.ended = False
@@ -129,7 +138,8 @@ class MeshConnection:
         self._opener: Opener | None = None
         self._pending: list[bytes] = []
         self._pending_bytes = 0
-        self._room = 0
+        self._room = 0  # at least so many bytes may be pending
+        self._largest = terms.envelope
         self._silence: Silence | None = None  # from the moment that it is up
 
     @property
@@ -139,17 +149,12 @@ class MeshConnection:
 
     def send(self, envelope: bytes) -> bool:
         """Queue for the end of this turn. False: too large, too much is waiting, or not up."""
-        connection = self._connection
-        if not self.up or connection is None or not connection.open:
-            return False
         size = self._pending_bytes + len(envelope)
-        if size > self._room:
-            self._room = self._terms.outbox - connection.buffered
-            if size > self._room:
-                return False
-        if len(envelope) > self._terms.envelope:
+        if (size > self._room and not self._makes_room(size)) or len(envelope) > self._largest:
             return False
         if not self._pending:
+            if not self.up or self._connection is None or not self._connection.open:
+                return False
             self._owner.written(self)
         self._pending.append(envelope)
         self._pending_bytes = size
@@ -268,19 +273,24 @@ class MeshConnection:
 
     def _send_sealed(self, envelopes: list[bytes]) -> None:
         assert self._sealer is not None
-        self._write(self._sealer.seal(encode_batch(envelopes), _CONTEXT))
+        assert self._connection is not None
+        sealed = self._sealer.seal(encode_batch(envelopes), _CONTEXT)
+        self._connection.send_frame(encode_frame(BINARY, sealed, mask=self._mask))
 
     # Inside
 
+    def _makes_room(self, size: int) -> bool:
+        """Look again how much has left meanwhile."""
+        if self.up and self._connection is not None:
+            self._room = self._terms.outbox - self._connection.buffered
+        return size <= self._room
+
     def _open(self, batch: bytes) -> None:
         envelopes = decode_batch(batch)
-        if not self.up:
+        if self.up:
+            self._owner.received(self, envelopes)
+        else:
             self._first(envelopes)
-            return
-        for envelope in envelopes:
-            self._owner.received(self, envelope)
-            if self.ended:
-                return
 
     def _note(self) -> None:
         if self._silence is not None:
@@ -299,6 +309,7 @@ class MeshConnection:
             return
         self.ended = True
         self._pending.clear()
+        self._pending_bytes = self._room = 0
         self._owner.ended(self, end, error)
         self.up = False
 
@@ -310,6 +321,8 @@ class MeshConnection:
 
 class DialledConnection(MeshConnection):
     """The side that connected to an address, to reach this very instance. `done` is set when it has ended."""
+
+    _mask = NO_KEY
 
     def __init__(self, owner: Owner, terms: Terms, initiator: Initiator, wanted: Instance, address: str) -> None:
         super().__init__(owner, terms, address)

@@ -26,6 +26,13 @@ Inflate = Callable[[bytes, int], bytes]
 MAX_CONTROL = 125
 _FIN, _RSV1, _RSV23, _MASKED = 0x80, 0x40, 0x30, 0x80
 _OPCODES = frozenset({CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG})
+NO_KEY = bytes(4)
+"""A mask that changes nothing, and costs nothing on either side.
+
+5.3 wants masks that cannot be guessed, for the sake of intermediaries: no script may choose the bytes on the wire and
+make them look like a request (10.3). It is for payloads of which nobody can choose how they look: encrypted ones.
+"""
+
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _XOR = tuple(bytes(byte ^ key for byte in range(256)) for key in range(256))
 _LONG = 512  # bytes; from here on, table lookups unmask faster than one big integer does
@@ -233,7 +240,7 @@ class _Fragments:
 def encode_frame(
     opcode: int, payload: bytes, *, mask: bytes | None = None, rsv1: bool = False, fin: bool = True
 ) -> bytes:
-    """One frame. `mask`: four unpredictable bytes on a client, None on a server; `rsv1` marks a compressed message."""
+    """One frame. `mask`: None on a server; on a client four unpredictable bytes, or NO_KEY. `rsv1`: compressed."""
     head = opcode | (_FIN if fin else 0) | (_RSV1 if rsv1 else 0)
     masked = 0 if mask is None else _MASKED
     size = len(payload)
@@ -248,6 +255,8 @@ def encode_frame(
 
 def apply_mask(payload: bytes, key: bytes) -> bytes:
     """Mask or unmask (it is the same operation, 5.3)."""
+    if key == NO_KEY:
+        return payload
     size = len(payload)
     if size < _LONG:
         return (_int(payload, "big") ^ _int((key * (size // 4 + 1))[:size], "big")).to_bytes(size, "big")
