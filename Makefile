@@ -20,7 +20,7 @@ e2e:  ## Tests with a browser, real SDKs, PostgreSQL and the installed wheel
 	@scripts/setup.sh e2e
 	@.venv/bin/pytest tests/e2e $(ARGS)
 
-soak:  ## A cluster under load while its processes are killed, for as long as SOAK_SECONDS (300)
+soak:  ## A cluster whose processes are killed (SOAK_SECONDS: 300), clients that come and go (CHURN_SECONDS: 1200)
 	@scripts/setup.sh test
 	@.venv/bin/pytest tests/soak --timeout 0 $(ARGS)
 

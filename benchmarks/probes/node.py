@@ -8,6 +8,7 @@ Each line of standard input is a question, answered with a line of JSON:
     collect   seconds of CPU that a full collection takes
     watch     begin to time every turn of the event loop
     longest   the longest since, in seconds of CPU, and how many
+    tasks     how many tasks the event loop has
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def _collect() -> dict[str, float]:
     return {"seconds": time.thread_time() - before}
 
 
-def _answer(turns: Turns) -> None:
+def _answer(turns: Turns, loop: asyncio.AbstractEventLoop) -> None:
     for question in os.read(sys.stdin.fileno(), 4096).decode().split():
         answer: dict[str, float] = {}
         if question == "objects":
@@ -71,6 +72,8 @@ def _answer(turns: Turns) -> None:
             turns.start()
         elif question == "longest":
             answer = turns.stop()
+        elif question == "tasks":
+            answer = {"tasks": len(asyncio.all_tasks(loop))}
         print(json.dumps(answer), flush=True)
 
 
@@ -79,7 +82,7 @@ async def _main(port: str) -> None:
     logs.set_up(settings.log, "probe")
     loop = asyncio.get_running_loop()
     turns = Turns(loop)
-    loop.add_reader(sys.stdin.fileno(), _answer, turns)
+    loop.add_reader(sys.stdin.fileno(), _answer, turns, loop)
     await serve(settings, role="all", stop=asyncio.Event(), ready=lambda _: collect_seldom())
 
 

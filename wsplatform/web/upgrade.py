@@ -37,12 +37,21 @@ class HeadLimits:
     request: float = 60.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Door:
+    """What the connections of one listener share."""
+
     routes: Mapping[str, Acceptor]
     sweep: Sweep
     head: HeadLimits
     prefixes: tuple[bytes, ...]
+    _side: Side | None = None
+
+    def side(self, roster: set[Any]) -> Side:
+        """`roster`: Sanic's set of connections, which comes with the first of them, and stays."""
+        if self._side is None or self._side.roster is not roster:
+            self._side = Side(self.sweep, roster=roster)
+        return self._side
 
 
 def protocol_factory(routes: Mapping[str, Acceptor], sweep: Sweep, head: HeadLimits) -> Callable[..., asyncio.Protocol]:
@@ -127,8 +136,7 @@ class UpgradeProtocol(asyncio.Protocol):
         transport = self._transport
         peer = transport.get_extra_info("peername")
         remote = peer[0] if isinstance(peer, tuple) else ""
-        side = Side(self._door.sweep, roster=self._sanic["connections"])
-        decision = answer(head, remote, acceptor, side)
+        decision = answer(head, remote, acceptor, self._door.side(self._sanic["connections"]))
         if isinstance(decision, Refuse):
             self._refuse(decision)
             return
