@@ -285,3 +285,15 @@ def test_a_forged_message_does_not_use_up_a_counter() -> None:
     with pytest.raises(HandshakeError):
         opener.open(sealed[:-1] + b"x")
     assert opener.open(sealed) == b"real"
+
+
+def test_keys_branch_alike_on_both_sides_and_apart_by_label() -> None:
+    ours = SessionKeys(send=b"s" * 32, receive=b"r" * 32)
+    theirs = SessionKeys(send=b"r" * 32, receive=b"s" * 32)
+    rows = [ours.branch(label) for label in (b"push", b"pull")]
+    assert [(row.receive, row.send) for row in rows] == [
+        (row.send, row.receive) for row in (theirs.branch(b"push"), theirs.branch(b"pull"))
+    ]
+    keys = {key for row in (ours, *rows) for key in (row.send, row.receive)}
+    assert len(keys) == 6
+    assert {len(key) for key in keys} == {32}

@@ -87,6 +87,10 @@ class SessionKeys:
     send: bytes
     receive: bytes
 
+    def branch(self, label: bytes) -> SessionKeys:
+        """Keys derived from these for one of several rows of messages, each with a Sealer and counters of its own."""
+        return SessionKeys(hmac.digest(self.send, label, "sha256"), hmac.digest(self.receive, label, "sha256"))
+
 
 class _Hello(msgspec.Struct, array_like=True, tag="wsp.hello", frozen=True):
     version: int  # first in every version, so that a newer hello can be told from garbage

@@ -9,7 +9,7 @@ import uvloop
 
 from wsplatform.testing.transport_contract import TransportContract
 from wsplatform.testing.transport_nodes import TransportNode
-from wsplatform.transports import memory, websocket
+from wsplatform.transports import http, memory, websocket
 from wsplatform.transports.base import Peer, Transport, TransportContext, TransportEvents
 
 
@@ -33,6 +33,15 @@ class TestWebSocket(TransportContract):
 
 
 class TestWebSocketOnUvloop(TestWebSocket):
+    loop_factory = uvloop.new_event_loop
+
+
+class TestHttp(TransportContract):
+    def create(self, context: TransportContext) -> Transport:
+        return http.create(context)
+
+
+class TestHttpOnUvloop(TestHttp):
     loop_factory = uvloop.new_event_loop
 
 

@@ -1,0 +1,315 @@
+"""A transport over plain HTTP requests, for where websockets cannot pass: /cluster/http/… on the node face.
+
+Of two nodes the one with the lower id dials, unless the other has no address: it posts what it has, and holds one
+request open for what the other side has (transports/http_exchange.py). An accepted peer is told `up` only when
+`set_peers` has named its instance; until then it waits, for a bounded time and in bounded number. A second exchange of
+an instance that dials replaces the first: whoever dials has one at a time, and has given the first one up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from loguru import logger
+
+from wsplatform.core.backoff import Backoff
+from wsplatform.core.handshake import (
+    MAX_MESSAGE_BYTES,
+    NONCE_BYTES,
+    Identity,
+    Initiator,
+    RefusedError,
+    Responder,
+    refusal,
+)
+from wsplatform.core.throttle import Throttle
+from wsplatform.errors import HandshakeError, RequestError, StartError
+from wsplatform.model import Instance
+from wsplatform.transports import http_exchange as exchanges
+from wsplatform.transports.base import Call, CallHandler, Peer, Reply, TransportContext, TransportEvents
+from wsplatform.transports.http_answer import AcceptedExchange
+from wsplatform.transports.http_dial import DialledExchange, Target
+from wsplatform.transports.http_exchange import ID_BYTES, PATH, Exchange, Terms
+
+MAX_STRANGERS: Final = 128
+"""Handshakes under way; one more, and the oldest is ended."""
+
+MAX_WAITING: Final = 64
+
+_FIRST_WAIT: Final = 0.1
+_LONGEST_WAIT: Final = 3.0
+_LEFT_WAIT: Final = 1.5
+_LOG_SECONDS: Final = 10.0
+_STOP_SECONDS: Final = 2.0
+
+
+def create(context: TransportContext) -> HttpTransport:
+    return HttpTransport(context)
+
+
+@dataclass(slots=True)
+class _Dialler:
+    peer: Peer
+    task: asyncio.Task[None]
+
+
+class HttpTransport:
+    """transports.base.Transport and Answering. `chance`: from 0 to 1, for the jitter between two tries."""
+
+    def __init__(self, context: TransportContext, chance: Callable[[], float] = random.random) -> None:
+        settings = context.settings
+        self._context = context
+        self._chance = chance
+        self._terms = Terms(
+            outbox=settings.outbox_bytes,
+            envelope=settings.max_envelope_bytes,
+            heartbeat=settings.ping_seconds,
+            dead=settings.dead_seconds,
+        )
+        self._throttle = Throttle(_LOG_SECONDS)
+        self._local: Peer | None = None
+        self._identity: Identity | None = None
+        self._events: TransportEvents | None = None  # None: not started, or stopped
+        self._peers: dict[str, Peer] = {}
+        self._up: dict[str, Exchange] = {}
+        self._accepted: dict[bytes, AcceptedExchange] = {}  # by id, oldest first
+        self._dialled: set[DialledExchange] = set()
+        self._diallers: dict[str, _Dialler] = {}
+
+    # Transport
+
+    async def start(self, local: Peer, events: TransportEvents) -> None:
+        settings = self._context.settings
+        if not settings.secrets:
+            raise StartError("no_cluster_secret", "Set cluster.secrets: without one, no node can prove who it is.")
+        self._local = local
+        self._identity = Identity(settings.name, "node", local.instance, settings.secrets)
+        self._events = events
+
+    async def stop(self) -> None:
+        accepted = list(self._accepted.values())
+        for exchange in (*self._dialled, *accepted):
+            exchange.leave()
+        self._events = None
+        self._peers = {}
+        diallers, self._diallers = self._diallers, {}
+        waiting = [exchange.drained.wait() for exchange in accepted]
+        waiting += [exchange.over.wait() for exchange in self._dialled]
+        try:
+            async with asyncio.timeout(_STOP_SECONDS):
+                await asyncio.gather(*waiting)
+        except TimeoutError:
+            pass
+        for dialler in diallers.values():
+            dialler.task.cancel()
+        await asyncio.gather(*(dialler.task for dialler in diallers.values()), return_exceptions=True)
+        self._accepted.clear()
+
+    def set_peers(self, peers: frozenset[Peer]) -> None:
+        if self._local is None or self._events is None:
+            return
+        named = {peer.id: peer for peer in peers if peer.id != self._local.id}
+        gone = [peer for peer_id, peer in self._peers.items() if named.get(peer_id) != peer]
+        for peer in gone:
+            self._stop_dialling(peer.id)
+            for exchange in self._of(peer.instance):
+                exchange.end(exchanges.UNKNOWN_INSTANCE)
+        self._peers = named
+        for peer in named.values():
+            if self._dials(peer) and peer.id not in self._diallers:
+                task = self._context.tasks.start(self._dial(peer), name=f"HTTP dialler of {peer.id}")
+                self._diallers[peer.id] = _Dialler(peer, task)
+        for exchange in self._waiting():
+            if exchange.peer is not None and self._named(exchange.peer) is not None:
+                self._let_in(exchange)
+
+    def send(self, peer_id: str, envelope: bytes) -> bool:
+        exchange = self._up.get(peer_id)
+        return exchange is not None and exchange.send(envelope)
+
+    # Answering
+
+    def calls(self) -> Mapping[str, CallHandler]:
+        return {
+            f"{PATH}/open": self._open,
+            f"{PATH}/prove": self._prove,
+            f"{PATH}/push": self._push,
+            f"{PATH}/pull": self._pull,
+        }
+
+    async def _open(self, call: Call) -> Reply:
+        hello = await call.read(MAX_MESSAGE_BYTES)
+        if self._identity is None or self._events is None:
+            raise RequestError(503, "not_ready", "This node is not part of a mesh right now. Try again later.")
+        responder = Responder(self._identity, secrets.token_bytes(NONCE_BYTES))
+        try:
+            challenge = responder.challenge(hello)
+        except HandshakeError as error:
+            return self._refuse(call, error)
+        exchange = AcceptedExchange(self, self._terms, call.remote, responder)
+        exchange_id = secrets.token_bytes(ID_BYTES)
+        self._accepted[exchange_id] = exchange
+        self._context.sweep.add(exchange)
+        strangers = [other for other in self._accepted.values() if other.peer is None]
+        if len(strangers) > MAX_STRANGERS:
+            strangers[0].end(exchanges.TOO_SLOW)
+        return Reply(exchange_id + challenge)
+
+    async def _prove(self, call: Call) -> Reply:
+        exchange = self._find(call)
+        proof = await call.read(MAX_MESSAGE_BYTES)
+        if exchange.peer is not None or exchange.ended:
+            raise _unknown_exchange()
+        try:
+            exchange.prove(proof)
+        except HandshakeError as error:
+            exchange.end(exchanges.REFUSED, str(error))
+            return Reply(b"" if isinstance(error, RefusedError) else refusal(error), 403)
+        self._proved(exchange)
+        return exchange.proved()
+
+    async def _push(self, call: Call) -> Reply:
+        return await self._find(call, proved=True).push(call)
+
+    async def _pull(self, call: Call) -> Reply:
+        return await self._find(call, proved=True).pull(call)
+
+    def _find(self, call: Call, *, proved: bool = False) -> AcceptedExchange:
+        """Who is meant. Before a body is read: what nobody has asked for is not held."""
+        try:
+            exchange = self._accepted[bytes.fromhex(call.query)]
+        except (KeyError, ValueError):
+            raise _unknown_exchange() from None
+        if (exchange.peer is not None) is not proved:
+            raise _unknown_exchange()
+        return exchange
+
+    # What exchanges tell
+
+    def up(self, exchange: Exchange) -> None:
+        assert exchange.peer is not None
+        peer = self._named(exchange.peer)
+        if peer is None or self._events is None:
+            exchange.end(exchanges.UNKNOWN_INSTANCE)
+            return
+        self._up[peer.id] = exchange
+        self._events.up(peer)
+
+    def received(self, exchange: Exchange, envelope: bytes) -> None:
+        assert exchange.peer is not None
+        assert self._events is not None
+        self._events.received(exchange.peer.node_id, envelope)
+
+    def ended(self, exchange: Exchange, reason: str, why: str) -> None:
+        self._context.sweep.discard(exchange)
+        if not exchange.leaving:
+            self._forget(exchange)
+        instance = exchange.peer
+        if instance is not None and self._up.get(instance.node_id) is exchange:
+            del self._up[instance.node_id]
+            if self._events is not None:
+                self._events.down(self._peers[instance.node_id], why)
+        elif reason != exchanges.GOING_AWAY:
+            who = str(instance or exchange.remote)
+            self._warn(f"{who} {reason} {why}", f"An HTTP exchange with {who} failed: {why}")
+
+    # Inside
+
+    def _proved(self, exchange: AcceptedExchange) -> None:
+        instance = exchange.peer
+        assert instance is not None
+        assert self._local is not None
+        if instance.node_id == self._local.id:
+            logger.warning("Refused {} at {}: it has this node's id; give each node its own", instance, exchange.remote)
+            exchange.end(exchanges.DUPLICATE)
+        elif self._named(instance) is not None:
+            self._let_in(exchange)
+        else:
+            self._replace_others(exchange)
+            if len(self._waiting()) > MAX_WAITING:
+                exchange.end(exchanges.UNKNOWN_INSTANCE)
+
+    def _let_in(self, exchange: AcceptedExchange) -> None:
+        """The view names its instance."""
+        assert exchange.peer is not None
+        if self._dials(self._peers[exchange.peer.node_id]):
+            exchange.end(exchanges.DUPLICATE)
+        else:
+            self._replace_others(exchange)
+            exchange.welcome()
+
+    def _replace_others(self, exchange: AcceptedExchange) -> None:
+        assert exchange.peer is not None
+        for other in self._of(exchange.peer):
+            if other is not exchange:
+                other.end(exchanges.REPLACED)
+
+    def _of(self, instance: Instance) -> list[Exchange]:
+        return [exchange for exchange in (*self._accepted.values(), *self._dialled) if exchange.peer == instance]
+
+    def _waiting(self) -> list[AcceptedExchange]:
+        """Those that have proved who they are, and are not in the view."""
+        return [exchange for exchange in self._accepted.values() if exchange.waits]
+
+    def _forget(self, exchange: Exchange) -> None:
+        for exchange_id, accepted in self._accepted.items():
+            if accepted is exchange:
+                del self._accepted[exchange_id]
+                return
+
+    def _named(self, instance: Instance) -> Peer | None:
+        """The peer of the view that is this very instance."""
+        peer = self._peers.get(instance.node_id)
+        return peer if peer is not None and peer.instance == instance else None
+
+    def _dials(self, peer: Peer) -> bool:
+        assert self._local is not None
+        return bool(peer.address) and (self._local.id < peer.id or not self._local.address)
+
+    async def _dial(self, peer: Peer) -> None:
+        """Keep one exchange with this peer, for as long as the task lives."""
+        assert self._identity is not None
+        backoff = Backoff(_FIRST_WAIT, _LONGEST_WAIT)
+        target = Target(peer.instance, _http_url(peer.address))
+        while True:
+            initiator = Initiator(self._identity, secrets.token_bytes(NONCE_BYTES))
+            exchange = DialledExchange(self, self._terms, initiator, target, self._context.tasks)
+            self._dialled.add(exchange)
+            self._context.sweep.add(exchange)
+            try:
+                await exchange.run()
+            finally:
+                self._dialled.discard(exchange)
+            if exchange.was_up:
+                backoff.reset()
+            # A peer that has stopped will soon be out of the view, and this task with it.
+            left = exchange.reason == exchanges.PEER_LEFT
+            await asyncio.sleep(_LEFT_WAIT if left else backoff.next(self._chance()))
+
+    def _stop_dialling(self, peer_id: str) -> None:
+        dialler = self._diallers.pop(peer_id, None)
+        if dialler is not None:
+            dialler.task.cancel()
+
+    def _refuse(self, call: Call, error: HandshakeError) -> Reply:
+        self._warn(f"{call.remote} {error.code}", f"An HTTP exchange with {call.remote} failed: {error}")
+        return Reply(refusal(error), 403)
+
+    def _warn(self, key: str, line: str) -> None:
+        held = self._throttle.allow(key, asyncio.get_running_loop().time())
+        if held is not None:
+            logger.warning("{}{}", line, f" ({held} more like this)" if held else "")
+
+
+def _http_url(address: str) -> str:
+    """http:// for ws://, https:// for wss://."""
+    return address.replace("ws", "http", 1) if address.startswith("ws") else address
+
+
+def _unknown_exchange() -> RequestError:
+    return RequestError(404, "unknown_exchange", "Nothing is known of this exchange (any more): begin another one.")
