@@ -5,10 +5,10 @@
     POST /cluster/http/pull?id         one after the other    → what the other side has, as soon as it has something
     POST /cluster/http/push?id         one after the other    → that it has arrived
 
-Formats: core/handshake.py, wire/exchange.py. What follows the proof is sealed, with a key and a counter without gaps for
-each of the two rows of calls and for the answers to each. Whatever leaves the fate of a batch open (no answer, one of somebody
-on the way, an unknown id) ends the exchange, and the dialler begins another one: nothing is ever said twice. The id is
-no secret: it says who is meant before a body is read, the seal says who speaks.
+Formats: core/handshake.py, wire/exchange.py. What follows the proof is sealed, with a key and a counter without gaps
+for each of the two rows of calls and for the answers to each. Whatever leaves the fate of a batch open (no answer, one
+of somebody on the way, an unknown id) ends the exchange, and the dialler begins another one: nothing is ever said
+twice. The id is no secret: it says who is meant before a body is read, the seal says who speaks.
 
 Both rows are never silent for longer than a heartbeat. A refused seal proves nothing about the peer: the call is
 refused, the exchange goes on.
