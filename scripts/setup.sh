@@ -3,7 +3,7 @@
 #
 #   run    .venv with what the program needs; haproxy, without which the local cluster has no load balancer
 #   test   the tools and libraries of the tests too; haproxy
-#   e2e    Chromium, Node.js and PostgreSQL too
+#   e2e    Chromium, Node.js, PostgreSQL and a NATS server too
 #
 # Python packages come in the versions of constraints.txt. System packages are installed by apt for root; others are told
 # what to install. PYTHON names the interpreter to use (3.11 to 3.13).
@@ -103,7 +103,7 @@ if [ "$tier" = run ]; then
         say "haproxy is missing: the cluster will run without a load balancer (Debian, Ubuntu: apt-get install haproxy)"
     exit 0
 fi
-packages dev -e ".[postgresql]" --group dev
+packages dev -e ".[nats,postgresql]" --group dev
 need haproxy haproxy
 if [ "$tier" = e2e ]; then
     need chromium chromium
@@ -111,6 +111,7 @@ if [ "$tier" = e2e ]; then
     need npm npm
     need ip iproute2
     need nft nftables
+    need nats-server nats-server
     have pg_ctl || ls /usr/lib/postgresql/*/bin/pg_ctl >/dev/null 2>&1 || install postgresql ||
         die "PostgreSQL's server is missing. On Debian or Ubuntu: apt-get install postgresql"
     node_packages

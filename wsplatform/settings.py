@@ -19,7 +19,17 @@ Positive = Annotated[float, msgspec.Meta(gt=0, le=YEAR)]
 Size = Annotated[int, msgspec.Meta(ge=1)]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 
-SECRET_KEYS = frozenset({"client.token_hmac_secrets", "cluster.secrets", "registry.admin_key", "registry.database"})
+SECRET_KEYS = frozenset(
+    {
+        "client.token_hmac_secrets",
+        "cluster.secrets",
+        "nats.credentials",
+        "nats.password",
+        "nats.token",
+        "registry.admin_key",
+        "registry.database",
+    }
+)
 """Never printed. The database URL is among them because it may hold a password."""
 
 DEVELOPMENT_SECRETS = frozenset(
@@ -134,8 +144,8 @@ class ClusterTable(_Table, frozen=True):
         and those that follow, or free ones.
     url: Where other nodes reach this one, `ws://host:port`. Empty: made from `host` and `port`, or those of `[node]`.
         It is the address of the first worker; those that follow have the ports that follow.
-    transport: What carries messages between nodes: the name of an installed transport. `websocket` is; `memory` is for
-        tests, within one process.
+    transport: What carries messages between nodes: the name of an installed [transport](transports.md). `websocket`
+        is, and `nats`; `memory` is for tests, within one process.
     outbox_bytes: How much may wait for one other node; then publications for it are dropped, and counted.
     max_envelope_bytes: The largest message between nodes: a publication, or the answer of one node to a question. At
         most `outbox_bytes`, and 128 KiB more than `api.max_publication_bytes` and `client.max_message_bytes`.
@@ -155,6 +165,27 @@ class ClusterTable(_Table, frozen=True):
     ping_seconds: Positive = 1.0
     dead_seconds: Positive = 4.0
     interest_seconds: Positive = 2.0
+
+
+class NatsTable(_Table, frozen=True):
+    """The way to a NATS server, if `cluster.transport` is `nats`. See [transports](transports.md#nats).
+
+    urls: Servers of one NATS cluster, `nats://host:port` or `tls://host:port`; any of them is connected to.
+    user: A user that the server knows, with `password`.
+    password: The password of `user`.
+    token: A token that the server knows, instead of a user.
+    credentials: What a `.creds` file holds, instead of both; `WSP_NATS__CREDENTIALS_FILE` names the file.
+    ca_file: A PEM file with the authority that has signed the server's certificate. Empty: those of the system.
+    """
+
+    urls: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, description="a list of URLs")] = (
+        "nats://127.0.0.1:4222",
+    )
+    user: str = ""
+    password: str = ""
+    token: str = ""
+    credentials: str = ""
+    ca_file: str = ""
 
 
 class RegistryTable(_Table, frozen=True):
@@ -286,6 +317,7 @@ class Settings(_Table, frozen=True):
     client: ClientTable = ClientTable()
     api: ApiTable = ApiTable()
     cluster: ClusterTable = ClusterTable()
+    nats: NatsTable = NatsTable()
     registry: RegistryTable = RegistryTable()
     log: LogTable = LogTable()
     haproxy: HAProxyTable = HAProxyTable()

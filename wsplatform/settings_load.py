@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from wsplatform.errors import SettingsError
-from wsplatform.settings import DEVELOPMENT_SECRETS, SECRET_KEYS, Environment, RegistryTable, Settings
+from wsplatform.settings import DEVELOPMENT_SECRETS, SECRET_KEYS, Environment, NatsTable, RegistryTable, Settings
 
 PREFIX = "WSP_"
 MASK = "********"
@@ -28,6 +28,8 @@ RETRY_SECONDS = 2.0
 """The longest wait of a node between two tries to reach the registry (core/node_life.py)."""
 ENVELOPE_ROOM = 131_072
 """Bytes for what goes along with a publication between two nodes: its channel, its tags, who published it."""
+CREDENTIALS_MARKS = ("-----BEGIN NATS USER JWT-----\n", "-----BEGIN USER NKEY SEED-----\n")
+"""The lines before the two parts of a .creds file."""
 _FILE = "_FILE"
 _PEM_BLOCK = re.compile(r"-----BEGIN [^-]+-----.*?-----END [^-]+-----", re.DOTALL)
 
@@ -74,6 +76,9 @@ def check(settings: Settings) -> None:
                 raise SettingsError(key, MASK, f"at least {MIN_SECRET} bytes; try: openssl rand -hex 32")
     _check_url("node.url", settings.node.url, ("http", "https"))
     _check_url("cluster.url", settings.cluster.url, ("ws", "wss"))
+    for url in settings.nats.urls:
+        _check_url("nats.urls", url or "empty", ("nats", "tls"))
+    _check_nats(settings.nats)
     _check_url("registry.url", settings.registry.url, ("http", "https"))
     if settings.cluster.dead_seconds <= settings.cluster.ping_seconds:
         dead = str(settings.cluster.dead_seconds)
@@ -112,6 +117,15 @@ def _secrets(settings: Settings) -> Iterator[tuple[str, tuple[str, ...]]]:
     yield "client.token_hmac_secrets", settings.client.token_hmac_secrets
     if settings.registry.admin_key:
         yield "registry.admin_key", (settings.registry.admin_key,)
+
+
+def _check_nats(nats: NatsTable) -> None:
+    if bool(nats.user) != bool(nats.password):
+        raise SettingsError("nats.password", MASK, "a user with a password, or neither")
+    if sum(map(bool, (nats.user, nats.token, nats.credentials))) > 1:
+        raise SettingsError("nats.token", MASK, "one of a user, a token and credentials")
+    if nats.credentials and not all(mark in nats.credentials for mark in CREDENTIALS_MARKS):
+        raise SettingsError("nats.credentials", MASK, "the text of a .creds file, with a user JWT and an NKEY seed")
 
 
 def _check_registry(registry: RegistryTable) -> None:
@@ -241,7 +255,7 @@ def _plain(tables: Mapping[str, Any]) -> Any:
 
 def _shown(key: str, value: Any) -> str:
     """A value as an error may show it: never a secret, and nothing under a name that looks like one."""
-    if key in SECRET_KEYS or re.search(r"secret|key|password|token|database", key):
+    if key in SECRET_KEYS or re.search(r"secret|key|password|token|database|credentials", key):
         return MASK
     return repr(value)
 

@@ -222,7 +222,10 @@ class _MeshWatch:
 
 
 def _transport(process: Process) -> Transport:
-    settings = process.settings.cluster
-    factory = load_one(TRANSPORTS, settings.transport)
-    transport: Transport = factory(TransportContext(settings, process.tasks, process.sweep, process.addresses.folder))
+    settings = process.settings
+    factory = load_one(TRANSPORTS, settings.cluster.transport)
+    context = TransportContext(
+        settings.cluster, process.tasks, process.sweep, process.addresses.folder, nats=settings.nats
+    )
+    transport: Transport = factory(context)
     return transport

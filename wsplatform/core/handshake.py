@@ -228,6 +228,11 @@ class Sealer:
         self._cipher = AESGCM(key)
         self._counter = 0
 
+    @property
+    def counter(self) -> int:
+        """Of the last message; 0: there was none."""
+        return self._counter
+
     def seal(self, payload: bytes, context: bytes = b"") -> bytes:
         self._counter += 1
         nonce = self._counter.to_bytes(_NONCE_BYTES, "big")
@@ -244,6 +249,11 @@ class Opener:
         self._cipher = AESGCM(key)
         self._last = 0
         self._contiguous = contiguous
+
+    @property
+    def counter(self) -> int:
+        """Of the last message that was opened; 0: there was none."""
+        return self._last
 
     def open(self, sealed: bytes, context: bytes = b"") -> bytes:
         """The payload. Raises HandshakeError: bad_mac (forged, changed or cut), replayed, out_of_order."""

@@ -18,7 +18,7 @@ from wsplatform.model import Instance
 from wsplatform.net.sweep import Sweep
 from wsplatform.net.tasks import Tasks
 from wsplatform.net.upgrade import Acceptor
-from wsplatform.settings import ClusterTable
+from wsplatform.settings import ClusterTable, NatsTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +125,11 @@ class TransportContext:
 
     Of the settings, cluster.outbox_bytes bounds what may wait for one peer. neighbours: the folder in which the nodes
     of this host serve their node faces on unix sockets as well (net/listen.py, socket_path); None: there is none.
+    nats: the settings [nats].
     """
 
     settings: ClusterTable
     tasks: Tasks
     sweep: Sweep
     neighbours: Path | None = None
+    nats: NatsTable = NatsTable()
