@@ -231,6 +231,10 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
         ({"WSP_CLIENT__TOKEN_HMAC_SECRETS": "hunter2"}, "client.token_hmac_secrets"),
         ({"WSP_REGISTRY__ADMIN_KEY": "hunter2"}, "registry.admin_key"),
         ({"WSP_REGISTRY__URL": "http://user:hunter2@host:1"}, "registry.url"),
+        ({"WSP_NATS__URLS": "nats://user:hunter2@host:1"}, "nats.urls"),
+        ({"WSP_NATS__PASSWORD": "hunter2"}, "nats.password"),
+        ({"WSP_NATS__USER": "u", "WSP_NATS__PASSWORD": "x", "WSP_NATS__TOKEN": "hunter2"}, "nats.token"),
+        ({"WSP_NATS__CREDENTIALS": "hunter2"}, "nats.credentials"),
         ({"WSP_CLUSTER__SECRET": "hunter2"}, "cluster.secret"),
         ({"WSP_REGISTRY__PASSWORD": "hunter2"}, "registry.password"),
         ({"WSP_TOKEN__VALUE": "hunter2"}, "token.value"),
@@ -241,6 +245,23 @@ def test_an_error_never_shows_a_secret(environ: dict[str, str], key: str) -> Non
         load("development", CONFIG, environ=environ)
     assert caught.value.key == key
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("urls", ["http://host:4222", "nats://", "[]", "nats://a:1,b:2"])
+def test_nats_is_reached_by_urls_of_its_own(urls: str) -> None:
+    with pytest.raises(SettingsError, match=r"nats\.urls"):
+        load("test", CONFIG, environ={"WSP_NATS__URLS": urls})
+    assert load("test", CONFIG, environ={"WSP_NATS__URLS": "nats://a:1, tls://b"}).nats.urls == (
+        "nats://a:1",
+        "tls://b",
+    )
+
+
+def test_nats_credentials_are_what_their_file_holds(tmp_path: Path) -> None:
+    text = "-----BEGIN NATS USER JWT-----\nx\n------END NATS USER JWT------\n\n-----BEGIN USER NKEY SEED-----\ny\n---"
+    (tmp_path / "wsplatform.creds").write_text(text)
+    environ = {"WSP_NATS__CREDENTIALS_FILE": str(tmp_path / "wsplatform.creds")}
+    assert load("test", CONFIG, environ=environ).nats.credentials == text
 
 
 @pytest.mark.parametrize(

@@ -85,10 +85,11 @@ class NatsTransport:
         self._answers: dict[str, Answer] = {}  # by inbox, oldest first
         self._talks: dict[str, Conversation] = {}  # by inbox
         self._up: dict[str, Conversation] = {}
+        self._leaving: set[Conversation] = set()
         self._notes: deque[tuple[str, bytes]] = deque()
         self._ready: dict[Conversation, None] = {}
         self._wake = asyncio.Event()
-        self._quiet = asyncio.Event()
+        self._left_all = asyncio.Event()
 
     # Transport
 
@@ -111,15 +112,15 @@ class NatsTransport:
             return
         for talk in tuple(self._up.values()):
             talk.leave("stopped")
+            self._leaving.add(talk)
             self._write_soon(talk)
             self._tell_down(talk, "this node has stopped")
         self._events = None
         self._peers = {}
         self._context.sweep.discard(self)
-        if self._connection is not None and self._ready:
-            self._quiet.clear()
+        if self._leaving:
             try:
-                await asyncio.wait_for(self._quiet.wait(), _STOP_SECONDS)
+                await asyncio.wait_for(self._left_all.wait(), _STOP_SECONDS)
             except TimeoutError:
                 logger.warning("Stopped before all was sent: NATS or a peer does not read")
         if self._task is not None:
@@ -190,7 +191,8 @@ class NatsTransport:
         self._answers.clear()
         self._notes.clear()
         self._ready.clear()
-        self._quiet.set()
+        for talk in tuple(self._leaving):
+            self._gone(talk)
         for talk in tuple(self._up.values()):
             self._notes.append((talk.subject, talk.bye("disconnected")))
             self._tell_down(talk, f"no connection to NATS: {why}")
@@ -203,7 +205,6 @@ class NatsTransport:
             wake.clear()
             while self._connection is connection and (self._notes or self._ready):
                 await self._write_round(connection)
-            self._quiet.set()
 
     async def _write_round(self, connection: NatsConnection) -> None:
         while self._notes:
@@ -212,8 +213,18 @@ class NatsTransport:
             message = talk.next()
             if message is not None:
                 await connection.publish(talk.subject, message)
+            elif talk.ended:
+                self._gone(talk)
             else:
                 self._ready.pop(talk, None)
+
+    def _gone(self, talk: Conversation) -> None:
+        """Nothing is said any more, in either direction."""
+        self._talks.pop(talk.inbox, None)
+        self._ready.pop(talk, None)
+        self._leaving.discard(talk)
+        if not self._leaving:
+            self._left_all.set()
 
     def _write_soon(self, talk: Conversation) -> None:
         self._ready[talk] = None
@@ -365,8 +376,7 @@ class NatsTransport:
 
     def _end(self, talk: Conversation, code: str) -> None:
         """Leave a peer, or a peer that has not come up."""
-        self._talks.pop(talk.inbox, None)
-        self._ready.pop(talk, None)
+        self._gone(talk)
         self._note(talk.subject, talk.bye(code))
         self._tell_down(talk, _WORDS[code])
         if code != "replaced" and self._named(talk.peer) is not None:
@@ -374,8 +384,7 @@ class NatsTransport:
 
     def _left(self, talk: Conversation) -> None:
         """The peer has said bye."""
-        self._talks.pop(talk.inbox, None)
-        self._ready.pop(talk, None)
+        self._gone(talk)
         talk.up, talk.ended = False, True
         self._tell_down(talk, _WORDS.get(_SAID.get(talk.left, talk.left), "the other side has ended it"))
         if self._named(talk.peer) is not None:

@@ -1,0 +1,79 @@
+"""Real processes that have nothing between them but a NATS server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import pytest_asyncio
+
+from tests.support.client import Client
+from tests.support.nats import Server, program
+from tests.support.processes import Cluster
+from tests.support.wait import eventually
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    path = program()
+    if path is None:
+        pytest.skip("nats-server is not installed")
+    with Server(path, 'authorization { user: "u", password: "only-for-this-test" }') as server:
+        yield server
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def cluster(server: Server, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
+    folder = tmp_path_factory.mktemp("cluster")
+    secret = folder / "password"
+    secret.write_text("only-for-this-test\n")
+    settings = {
+        "WSP_CLUSTER__TRANSPORT": "nats",
+        "WSP_NATS__URLS": server.url,
+        "WSP_NATS__USER": "u",
+        "WSP_NATS__PASSWORD_FILE": str(secret),
+    }
+    async with Cluster(folder, settings=settings) as cluster:
+        yield cluster
+
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def test_publications_reach_all_nodes_and_again_after_the_server_was_away(server: Server, cluster: Cluster):
+    first, second, third = cluster.nodes
+    async with Client(cluster.http, first.url) as ann, Client(cluster.http, second.url) as bob:
+        for client in (ann, bob):
+            await client.subscribe("news")
+        for number in range(60):
+            await cluster.api(cluster.nodes[number % 3], "publish", channel="news", data=number)
+        for client in (ann, bob):
+            await eventually(lambda client=client: sorted(client.publications["news"]) == list(range(60)))
+            for node in range(3):
+                assert [n for n in client.publications["news"] if n % 3 == node] == list(range(node, 60, 3))
+
+        server.kill()
+        await cluster.api(first, "publish", channel="news", data="to those of the first")
+        await eventually(lambda: "to those of the first" in ann.publications["news"])
+        server.start()
+
+        async def arrives() -> bool:
+            await cluster.api(third, "publish", channel="news", data="back")
+            return "back" in ann.publications["news"] and "back" in bob.publications["news"]
+
+        await eventually(arrives, within=10)
+        assert "is lost" in third.log.read_text()
+        assert not any("only-for-this-test" in node.log.read_text() for node in cluster.nodes)
+
+
+async def test_a_killed_node_comes_back(cluster: Cluster):
+    first, second, third = cluster.nodes
+    async with Client(cluster.http, first.url) as client:
+        await client.subscribe("c")
+        third.kill()
+        await cluster.api(second, "publish", channel="c", data=1)
+        await eventually(lambda: client.publications["c"] == [1])
+        third.start()
+        await third.ready(cluster.http)
+        await cluster.api(third, "publish", channel="c", data=2)
+        await eventually(lambda: client.publications["c"] == [1, 2])
