@@ -146,12 +146,15 @@ class ClusterTable(_Table, frozen=True):
         It is the address of the first worker; those that follow have the ports that follow.
     transport: What carries messages between nodes: the name of an installed [transport](transports.md). `websocket`
         is, and `nats`; `memory` is for tests, within one process.
-    outbox_bytes: How much may wait for one other node; then publications for it are dropped, and counted.
+    outbox_bytes: How much may wait in a connection with one other node.
     max_envelope_bytes: The largest message between nodes: a publication, or the answer of one node to a question. At
         most `outbox_bytes`, and 128 KiB more than `api.max_publication_bytes` and `client.max_message_bytes`.
     ping_seconds: How often a node lets the others hear of it.
     dead_seconds: After how long a silence a connection between two nodes is given up; more than `ping_seconds`.
     interest_seconds: How long a subscribe waits at most for the other nodes to know of it.
+    replay_seconds: For how long publications are kept for a node that cannot be reached: what was not acknowledged when
+        the connection broke, and what follows. Older ones are dropped, and counted.
+    replay_bytes: How much memory they may take for each other node; with more, the oldest are dropped, and counted.
     """
 
     name: str = "wsplatform"
@@ -163,8 +166,10 @@ class ClusterTable(_Table, frozen=True):
     outbox_bytes: Size = 67_108_864
     max_envelope_bytes: Size = 8_388_608
     ping_seconds: Positive = 1.0
-    dead_seconds: Positive = 4.0
+    dead_seconds: Positive = 3.0
     interest_seconds: Positive = 2.0
+    replay_seconds: Positive = 30.0
+    replay_bytes: Size = 67_108_864
 
 
 class NatsTable(_Table, frozen=True):

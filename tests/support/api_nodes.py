@@ -70,7 +70,7 @@ class Node:
         self.tasks, self.sweep = Tasks(), Sweep(0.05)
         self.policy, self.sessions = Policy(), Sessions()
         transport = hub.create(TransportContext(cluster, self.tasks, self.sweep))
-        self.relay = Relay(transport, self._deliver, self.sweep, interest_seconds=0.3)
+        self.relay = Relay(transport, self._deliver, self.sweep, cluster)
         self.subscriptions = Subscriptions(self.relay)
         self._fanout = Fanout(self.subscriptions.groups, loop.call_soon)
         self.publisher = Publisher(self._fanout, self.relay)
@@ -140,7 +140,7 @@ class Nodes:
         self._count = count
         self._listening = listening
         self._configured = configured
-        self._cluster = ClusterTable(max_envelope_bytes=max_envelope_bytes)
+        self._cluster = ClusterTable(max_envelope_bytes=max_envelope_bytes, interest_seconds=0.3)
         self._stack = AsyncExitStack()
         self._nodes: list[Node] = []
 

@@ -56,12 +56,7 @@ class NodePart:
         self._transport = _transport(process)
         self._policy = Policy()
         self._sessions = Sessions()
-        self._relay = Relay(
-            self._transport,
-            self._deliver,
-            process.sweep,
-            settings.cluster.interest_seconds,
-        )
+        self._relay = Relay(self._transport, self._deliver, process.sweep, settings.cluster)
         self._subscriptions = Subscriptions(self._relay)
         self._fanout = Fanout(self._subscriptions.groups, loop.call_soon)
         self._publisher = Publisher(self._fanout, self._relay)
@@ -211,7 +206,9 @@ class _MeshWatch:
             self._warn()
 
     def _warn(self) -> None:
-        missing = [f"{link.peer.id} ({link.peer.address})" for link in self._relay.links() if link.state != "up"]
+        missing = [
+            f"{link.node_id} ({link.address})" for link in self._relay.links() if link.state not in ("up", "left")
+        ]
         if missing:
             logger.warning(
                 "No connection with {}: publications do not pass. One of two nodes dials: they must reach each other "

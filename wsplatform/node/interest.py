@@ -10,7 +10,7 @@ from typing import Final
 
 from loguru import logger
 
-from wsplatform.core.interest import InterestTable, OwnInterest, Waiters
+from wsplatform.core.interest import PART_BYTES, InterestTable, OwnInterest, Waiters
 from wsplatform.wire.cluster import Interest, InterestAck, InterestPart, InterestReset, encode
 
 InterestEnvelope = Interest | InterestAck | InterestPart | InterestReset
@@ -18,37 +18,36 @@ InterestEnvelope = Interest | InterestAck | InterestPart | InterestReset
 SLICE: Final = 2000
 """Channels cleared of forgotten lists in one turn: some 2 ms."""
 
-_PATIENCE: Final = 5.0
-"""A peer that has acknowledged nothing for so many times the limit of a wait is told everything again."""
-
 
 @dataclass(slots=True)
 class _Peer:
     """A connected peer.
 
     told: changes are sent to it, as its list has begun. coming: the rest of that list. heard: its own list is whole.
-    owed: an acknowledgement that could not be sent. progress: when it last moved on.
     """
 
-    progress: float
     coming: Iterator[InterestReset | InterestPart] | None = None
     told: bool = False
     heard: bool = False
-    owed: int | None = None
 
 
 class InterestExchange:
-    """`send` hands an envelope to a peer, False when it is not accepted. `seconds`: the longest wait for all peers."""
+    """`send` gives an envelope to a peer's link: it arrives, in order, or a gap is reported.
 
-    def __init__(self, send: Callable[[str, bytes], bool], seconds: float) -> None:
+    seconds: the longest wait for all peers. part: about how many bytes of names an envelope may have.
+    """
+
+    def __init__(self, send: Callable[[str, bytes], object], seconds: float, part: int = PART_BYTES) -> None:
         self.late = 0
         """Waits that ended with their time, and not with the last acknowledgement."""
         self._send = send
         self._seconds = seconds
+        self._part = part
         self._own = OwnInterest()
         self._table = InterestTable()
         self._waiters = Waiters()
         self._peers: dict[str, _Peer] = {}
+        self._broken: dict[str, float] = {}  # peers that may be back at once -> how long they are waited for
         self._lists: deque[str] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._scheduled = False
@@ -71,19 +70,24 @@ class InterestExchange:
         self._schedule()
 
     def connected(self, peer_id: str) -> None:
-        self._peers[peer_id] = _Peer(self._now())
+        """Or there is a gap in what was exchanged: all is told anew. The other side does the same."""
+        self._broken.pop(peer_id, None)
+        self._peers[peer_id] = _Peer()
         self._own.connected(peer_id)
         self._begin_list(peer_id)
 
     def disconnected(self, peer_id: str) -> None:
-        """What the peer wants is remembered: it may come back."""
-        self._peers.pop(peer_id, None)
-        self._own.disconnected(peer_id)
-        self._call_reached()
+        """What the peer wants is remembered: it may come back. A subscribe waits for it meanwhile, but not for long."""
+        if self._peers.pop(peer_id, None) is not None:
+            self._broken[peer_id] = self._now() + self._seconds
 
     def forget(self, peer_id: str) -> None:
         """That instance does not come back."""
+        self._peers.pop(peer_id, None)
+        self._broken.pop(peer_id, None)
         self._table.forget(peer_id)
+        self._own.disconnected(peer_id)
+        self._call_reached()
         self._schedule()
 
     def settled(self, peer_id: str) -> bool:
@@ -95,44 +99,37 @@ class InterestExchange:
         peer = self._peers.get(peer_id)
         if peer is None:
             return
+        owed: int | None = None
         match envelope:
             case InterestAck():
-                peer.progress = self._now()
                 self._own.acknowledged(peer_id, envelope.seq)
                 self._call_reached()
             case InterestReset():
                 self._table.reset(peer_id, envelope.seq)
             case InterestPart():
-                peer.owed = self._table.part(peer_id, envelope)
-                peer.heard = peer.heard or peer.owed is not None
+                owed = self._table.part(peer_id, envelope)
+                peer.heard = peer.heard or owed is not None
             case Interest():
-                peer.owed = self._table.change(peer_id, envelope)
-        self._acknowledge(peer_id, peer)
+                owed = self._table.change(peer_id, envelope)
+        if owed is not None:
+            self._send(peer_id, encode(InterestAck(owed)))
 
     def expired(self, now: float) -> None:
-        """To be called about once a second."""
+        """To be called some times a second."""
         late = self._waiters.overdue(now)
         self.late += len(late)
         _call(late)
-        for peer_id, peer in self._peers.items():
-            self._acknowledge(peer_id, peer)
-            if not self._own.behind(peer_id):
-                peer.progress = now
-            stuck = now - peer.progress > _PATIENCE * self._seconds
-            if peer.coming is None and (not peer.told or stuck):
-                self._begin_list(peer_id)
+        for peer_id in [peer_id for peer_id, until in self._broken.items() if until <= now]:
+            del self._broken[peer_id]
+            self._own.disconnected(peer_id)
+            self._call_reached()
 
     def _begin_list(self, peer_id: str) -> None:
         peer = self._peers[peer_id]
         peer.told = False
-        peer.coming = self._own.tell_all()
-        peer.progress = self._now()
+        peer.coming = self._own.tell_all(self._part)
         self._lists.append(peer_id)
         self._schedule()
-
-    def _acknowledge(self, peer_id: str, peer: _Peer) -> None:
-        if peer.owed is not None and self._send(peer_id, encode(InterestAck(peer.owed))):
-            peer.owed = None
 
     def _schedule(self) -> None:
         if self._loop is not None and not self._scheduled and (self._own.changed or self._lists or self._table.dirty):
@@ -149,12 +146,12 @@ class InterestExchange:
         self._schedule()
 
     def _tell_change(self) -> None:
-        change = self._own.next_change()
+        change = self._own.next_change(self._part)
         self._waiters.told(change)
         envelope = encode(change)
         for peer_id, peer in self._peers.items():
-            if peer.told and not self._send(peer_id, envelope):
-                self._give_up(peer)
+            if peer.told:
+                self._send(peer_id, envelope)
         self._call_reached()
 
     def _tell_part(self, peer_id: str) -> None:
@@ -164,17 +161,10 @@ class InterestExchange:
         part = next(peer.coming, None)
         if part is None:
             peer.coming = None
-        elif self._send(peer_id, encode(part)):
-            peer.told = True
-            peer.progress = self._now()
-            self._lists.append(peer_id)
-        else:
-            self._give_up(peer)
-
-    def _give_up(self, peer: _Peer) -> None:
-        """Too much is waiting for this peer. It gets a new list later; until then it knows less than it should."""
-        peer.told = False
-        peer.coming = None
+            return
+        self._send(peer_id, encode(part))
+        peer.told = True
+        self._lists.append(peer_id)
 
     def _call_reached(self) -> None:
         _call(self._waiters.reached(self._own.floor))

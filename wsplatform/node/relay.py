@@ -1,46 +1,43 @@
 """Publications to and from other nodes: sent to those that want the channel; delivered where they come, never sent on.
 
-The relay is what the rest of the node sees of the mesh. It knows the view, the transport and what the peers want.
+The relay is what the rest of the node sees of the mesh. It knows the view, the links and what the peers want.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, Literal, Protocol
+from typing import Final, Protocol
 
 from loguru import logger
 
+from wsplatform.core.interest import PART_BYTES
+from wsplatform.core.lane import Cause
+from wsplatform.core.link import LinkLimits
 from wsplatform.core.throttle import Throttle
-from wsplatform.model import Publication
+from wsplatform.model import LinkState, LinkStatus, Publication
 from wsplatform.net.sweep import Sweep
 from wsplatform.node.interest import InterestExchange
+from wsplatform.node.link import Links
+from wsplatform.settings import ClusterTable
 from wsplatform.transports.base import Peer, Transport
 from wsplatform.wire.cluster import EnvelopeError, Publish, Request, Response, decode, encode_publication
-
-LinkState = Literal["connecting", "exchanging", "up"]
+from wsplatform.wire.link import Lane
 
 _LOG_SECONDS: Final = 5.0
+_CONTROL: Final = Lane.CONTROL
+_PUBLICATIONS: Final = Lane.PUBLICATIONS
 
-
-@dataclass(frozen=True, slots=True)
-class LinkStatus:
-    """The link with one peer of the view.
-
-    state: connecting; exchanging (connected, not all interest is known on both sides yet); up. since: Unix time of the
-    last connect or disconnect. sent and received: envelopes. dropped: publications for it by cause (not_connected,
-    refused: too much is waiting for it), and malformed envelopes from it.
-    """
-
-    peer: Peer
-    state: LinkState
-    since: float
-    sent: int
-    received: int
-    dropped: Mapping[str, int]
+_WHY: Final[dict[Cause, str]] = {
+    "overflow": "more waited for it than cluster.replay_bytes",
+    "expired": "it could not be reached for longer than cluster.replay_seconds",
+    "forgotten": "it had given this node up; they may have arrived all the same",
+    "peer_gone": "it is out of the view, and was not heard of for longer than cluster.replay_seconds",
+    "peer_restarted": "it has been started anew",
+    "too_large": "they are larger than cluster.max_envelope_bytes allows",
+}
 
 
 class Questions(Protocol):
@@ -52,20 +49,29 @@ class Questions(Protocol):
 
 
 @dataclass(slots=True)
-class _Link:
+class _Known:
+    """A peer of the view, or one that left it while it was connected or not long ago.
+
+    since: Unix time at which `connected` changed. alone: the loop's time at which it left the view or lost its
+    connection, whichever came last. stopped: it has said goodbye.
+    """
+
     peer: Peer
-    since: float
-    up: bool = False
-    sent: int = 0
-    received: int = 0
-    dropped: Counter[str] = field(default_factory=Counter)
+    in_view: bool = True
+    connected: bool = False
+    stopped: bool = False
+    since: float = field(default_factory=time.time)
+    alone: float = 0.0
+
+    def connect(self, connected: bool) -> None:
+        self.connected = connected
+        self.since = time.time()
 
 
 class Relay:
-    """transports.base.TransportEvents of `transport`.
+    """node.link.LinkEvents. Of the settings it uses the bounds of the links, and cluster.interest_seconds.
 
-    deliver: brings a publication to the subscribers of this node. interest_seconds: the longest wait for the peers to
-    know a channel, kept to within an interval of the sweep.
+    deliver: brings a publication to the subscribers of this node. Times are kept to within an interval of the sweep.
     """
 
     deadline = 0.0
@@ -76,19 +82,21 @@ class Relay:
         transport: Transport,
         deliver: Callable[[str, Publication], None],
         sweep: Sweep,
-        interest_seconds: float,
+        settings: ClusterTable,
     ) -> None:
         self.dropped = 0
-        """Publications that some peer wanted and could not be sent, since the start."""
-        self._transport = transport
+        """Publications that some peer wanted and will not get, since the start."""
+        limits = _limits(settings)
+        self._links = Links(transport, self, limits)
         self._deliver = deliver
         self._sweep = sweep
-        self._interest = InterestExchange(self.send, interest_seconds)
+        self._keep_seconds = settings.replay_seconds
+        part = min(PART_BYTES, limits.envelope // 2)
+        self._interest = InterestExchange(self.send, settings.interest_seconds, part)
         self._wanted_by = self._interest.wanted_by
-        self._links: dict[str, _Link] = {}
+        self._known: dict[str, _Known] = {}
         self._local: Peer | None = None
-        self._view: frozenset[Peer] | None = None
-        self._kept: frozenset[str] = frozenset()
+        self._has_view = False
         self._questions: Questions | None = None
         self._throttle = Throttle(_LOG_SECONDS)
 
@@ -96,52 +104,52 @@ class Relay:
         """Raises StartError when the transport cannot work."""
         self._local = local
         self._interest.start(asyncio.get_running_loop())
-        await self._transport.start(local, self)
+        await self._links.start(local)
         self._sweep.add(self)
 
     async def stop(self) -> None:
-        """Idempotent. Afterwards nothing is delivered."""
+        """Waits, not for long, until the peers have all that was sent. Idempotent. Afterwards nothing is delivered."""
+        await self._links.stop()
         self._sweep.discard(self)
-        await self._transport.stop()
 
     def set_peers(self, peers: frozenset[Peer]) -> None:
         """The peers of the view, oneself perhaps among them.
 
-        A peer that is not in it any more stays as long as it is connected, unless another instance has its id: it
-        cannot be reached by the registry, or the registry has come back without its database. Whoever is gone has hung
-        up, or will be found silent.
+        A peer that is not in it any more stays as long as it is connected, and cluster.replay_seconds longer, unless
+        another instance has its id: it cannot be reached by the registry, or the registry has come back without its
+        database, or it comes back at once. Whoever has stopped has said so, or will be found silent.
         """
         assert self._local is not None
-        self._view = peers
+        self._has_view = True
         named = {peer.id: peer for peer in peers if peer.id != self._local.id}
-        kept = {link.peer.id: link.peer for link in self._links.values() if link.up and link.peer.id not in named}
-        for peer_id in kept.keys() - self._kept:
-            logger.info("Node {} is not in the view any more, but connected: it stays", peer_id)
-        self._kept = frozenset(kept)
-        named.update(kept)
-        for peer_id, link in tuple(self._links.items()):
-            if named.get(peer_id) != link.peer:
-                self._interest.forget(peer_id)
-                del self._links[peer_id]
+        now = asyncio.get_running_loop().time()
+        for peer_id, known in tuple(self._known.items()):
+            if peer_id not in named:
+                self._leave_view(known, now)
+            elif named[peer_id].instance != known.peer.instance:
+                self._forget(peer_id)
         for peer_id, peer in named.items():
-            self._links.setdefault(peer_id, _Link(peer, time.time()))
-        self._transport.set_peers(frozenset(named.values()))
+            known = self._known.setdefault(peer_id, _Known(peer))
+            known.peer = peer
+            known.in_view = True
+        self._drop_lost(now)
+        self._set_links()
 
     def publish(self, channel: str, publication: Publication) -> None:
-        """Send to every peer that wants the channel. What cannot be sent is counted, and logged at a bounded rate."""
+        """Send to every peer that wants the channel. What does not reach one is counted, and logged."""
         peers = self._wanted_by(channel)
         if not peers:
             return
         envelope = encode_publication(channel, publication)
+        send = self._links.send
         for peer_id in peers:
-            if not self.send(peer_id, envelope):
-                self._drop(peer_id)
+            send(peer_id, _PUBLICATIONS, envelope)
 
     def want(self, channel: str, done: Callable[[], None]) -> bool:
         """Have the channel's publications sent here. May be repeated.
 
         True: every connected peer knows, and what it publishes from now on comes. False: `done()` is called once, when
-        all of them have acknowledged, or after `interest_seconds`.
+        all of them have acknowledged, or after cluster.interest_seconds.
         """
         return self._interest.want(channel, done)
 
@@ -151,7 +159,7 @@ class Relay:
     @property
     def settled(self) -> bool:
         """There is a view, and with every peer of it the interest of both sides has been exchanged."""
-        return self._view is not None and all(self._interest.settled(peer_id) for peer_id in self._links)
+        return self._has_view and all(self._interest.settled(peer_id) for peer_id in self.peers)
 
     @property
     def late(self) -> int:
@@ -159,65 +167,115 @@ class Relay:
         return self._interest.late
 
     def links(self) -> tuple[LinkStatus, ...]:
-        """Of every peer of the view, by node id."""
-        return tuple(self._status(self._links[peer_id]) for peer_id in sorted(self._links))
+        """Of every peer of the view, and of those that left it and are kept; by node id."""
+        return tuple(self._status(self._known[peer_id]) for peer_id in sorted(self._known))
 
     # For the survey
 
     @property
     def peers(self) -> tuple[str, ...]:
-        """The ids of the peers of the view, connected or not."""
-        return tuple(self._links)
+        """The ids of the peers that are in the view or connected."""
+        return tuple(peer_id for peer_id, known in self._known.items() if known.in_view or known.connected)
+
+    def reaches(self, peer_id: str) -> bool:
+        """It is connected."""
+        known = self._known.get(peer_id)
+        return known is not None and known.connected
 
     def serve(self, questions: Questions) -> None:
         self._questions = questions
 
     def send(self, peer_id: str, envelope: bytes) -> bool:
-        """Hand one envelope to the transport. False: not accepted."""
-        link = self._links.get(peer_id)
-        if link is None or not self._transport.send(peer_id, envelope):
-            return False
-        link.sent += 1
-        return True
+        """Send before all publications. False: too large, or no such peer."""
+        return self._links.send(peer_id, _CONTROL, envelope)
 
-    # TransportEvents
+    # node.link.LinkEvents
 
-    def up(self, peer: Peer) -> None:
-        link = self._links.get(peer.id)
-        if link is None:
-            return
-        logger.info("Connected with node {}", peer.id)
-        link.up = True
-        link.since = time.time()
-        self._interest.connected(peer.id)
+    def connected(self, peer_id: str) -> None:
+        logger.info("Connected with node {}", peer_id)
+        self._known[peer_id].connect(connected=True)
+        self._interest.connected(peer_id)
 
-    def received(self, peer_id: str, envelope: bytes) -> None:
-        link = self._links.get(peer_id)
-        if link is None:
-            return
-        link.received += 1
-        try:
-            self._dispatch(peer_id, envelope)
-        except EnvelopeError as error:
-            link.dropped["malformed"] += 1
-            self._log(f"{peer_id} malformed", f"An envelope of node {peer_id} was dropped: {error}")
-        except Exception as error:  # noqa: BLE001 - logged; one bad publication must not cost the link
-            logger.opt(exception=error).error("an envelope of node {} failed", peer_id)
+    def received(self, peer_id: str, envelopes: list[bytes]) -> None:
+        for envelope in envelopes:
+            try:
+                self._dispatch(peer_id, envelope)
+            except EnvelopeError as error:
+                self._links.count_malformed(peer_id)
+                self.malformed(peer_id, error)
+            except Exception as error:  # noqa: BLE001 - logged; one bad publication must not cost the link
+                logger.opt(exception=error).error("an envelope of node {} failed", peer_id)
 
-    def down(self, peer: Peer, why: str) -> None:
-        logger.info("Disconnected from node {}: {}", peer.id, why)
-        link = self._links.get(peer.id)
-        if link is not None:
-            link.up = False
-            link.since = time.time()
-        self._interest.disconnected(peer.id)
-        if self._questions is not None:
-            self._questions.gone(peer.id)
+    def disconnected(self, peer_id: str, why: str) -> None:
+        logger.info("Disconnected from node {}: {}", peer_id, why)
+        known = self._known[peer_id]
+        known.connect(connected=False)
+        known.alone = asyncio.get_running_loop().time()
+        self._interest.disconnected(peer_id)
+
+    def left(self, peer_id: str) -> None:
+        logger.info("Node {} has stopped", peer_id)
+        known = self._known[peer_id]
+        known.connect(connected=False)
+        known.stopped = True
+        self._part(peer_id)
+
+    def gap(self, peer_id: str, lane: Lane, count: int) -> None:
+        if lane is _CONTROL:
+            self._interest.connected(peer_id)
+        else:
+            self._log(f"{peer_id} gap", f"{count} publications of node {peer_id} did not reach this one")
+
+    def lost(self, peer_id: str, lane: Lane, cause: Cause, count: int) -> None:
+        if lane is _PUBLICATIONS:
+            self.dropped += count
+            self._log(f"{peer_id} {cause}", f"{count} publications for node {peer_id} were dropped: {_WHY[cause]}")
+        elif cause != "too_large" and self.reaches(peer_id):
+            self._interest.connected(peer_id)
+
+    def malformed(self, peer_id: str, error: EnvelopeError) -> None:
+        self._log(f"{peer_id} malformed", f"A message of node {peer_id} was dropped: {error}")
 
     def expired(self, now: float) -> None:
-        if self._view is not None and not all(self._links[peer_id].up for peer_id in self._kept):
-            self.set_peers(self._view)
+        if self._drop_lost(now):
+            self._set_links()
+        self._links.tick(now)
         self._interest.expired(now)
+
+    # Inside
+
+    def _leave_view(self, known: _Known, now: float) -> None:
+        if not known.in_view:
+            return
+        known.in_view = False
+        known.alone = now
+        if not known.stopped:
+            logger.info(
+                "Node {} is not in the view any more: it stays while it is connected, or soon again", known.peer.id
+            )
+
+    def _drop_lost(self, now: float) -> bool:
+        """Forget those that are neither in the view nor connected, once they have had their time."""
+        lost = [
+            peer_id
+            for peer_id, known in self._known.items()
+            if not known.in_view and not known.connected and (known.stopped or now - known.alone >= self._keep_seconds)
+        ]
+        for peer_id in lost:
+            self._forget(peer_id)
+        return bool(lost)
+
+    def _forget(self, peer_id: str) -> None:
+        del self._known[peer_id]
+        self._part(peer_id)
+
+    def _part(self, peer_id: str) -> None:
+        self._interest.forget(peer_id)
+        if self._questions is not None:
+            self._questions.gone(peer_id)
+
+    def _set_links(self) -> None:
+        self._links.set_peers(frozenset(known.peer for known in self._known.values()))
 
     def _dispatch(self, peer_id: str, encoded: bytes) -> None:
         envelope = decode(encoded)
@@ -232,23 +290,27 @@ class Relay:
         else:
             self._interest.received(peer_id, envelope)
 
-    def _drop(self, peer_id: str) -> None:
-        self.dropped += 1
-        link = self._links.get(peer_id)
-        if link is None:
-            return
-        cause = "refused" if link.up else "not_connected"
-        link.dropped[cause] += 1
-        why = "too much is waiting for it, or the publication is too large" if link.up else "it is not connected"
-        self._log(f"{peer_id} {cause}", f"A publication for node {peer_id} was dropped: {why}")
-
     def _log(self, key: str, line: str) -> None:
         held = self._throttle.allow(key, asyncio.get_running_loop().time())
         if held is not None:
-            logger.warning("{}{}", line, f" ({held} more before it)" if held else "")
+            logger.warning("{}{}", line, f" ({held} more like this)" if held else "")
 
-    def _status(self, link: _Link) -> LinkStatus:
-        state: LinkState = "connecting"
-        if link.up:
-            state = "up" if self._interest.settled(link.peer.id) else "exchanging"
-        return LinkStatus(link.peer, state, link.since, link.sent, link.received, dict(link.dropped))
+    def _status(self, known: _Known) -> LinkStatus:
+        return self._links.status(known.peer, self._state(known), known.since)
+
+    def _state(self, known: _Known) -> LinkState:
+        if known.connected:
+            return "up" if self._interest.settled(known.peer.id) else "exchanging"
+        if not known.in_view or known.stopped:
+            return "left"
+        return "resuming" if self._links.resuming(known.peer.id) else "connecting"
+
+
+def _limits(settings: ClusterTable) -> LinkLimits:
+    return LinkLimits(
+        frame=settings.max_envelope_bytes,
+        outbox=settings.outbox_bytes,
+        replay_bytes=settings.replay_bytes,
+        replay_seconds=settings.replay_seconds,
+        ping_seconds=settings.ping_seconds,
+    )

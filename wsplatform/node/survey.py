@@ -18,7 +18,7 @@ from wsplatform.wire.cluster import Request, Response, encode
 UNKNOWN_METHOD: Final = "unknown_method"
 INTERNAL: Final = "internal"
 NOT_SENT: Final = "not_sent"
-"""There is an answer, but it is too large, or too much is waiting for the one who asked."""
+"""There is an answer, but it is too large."""
 
 Handler = Callable[[bytes], bytes]
 LateHandler = Callable[[bytes, Callable[[bytes], None]], None]
@@ -38,6 +38,7 @@ class Carrier(Protocol):
 
     @property
     def peers(self) -> tuple[str, ...]: ...
+    def reaches(self, peer_id: str) -> bool: ...
     def send(self, peer_id: str, envelope: bytes) -> bool: ...
     def serve(self, questions: Questions) -> None: ...
 
@@ -84,7 +85,9 @@ class Survey:
         self._open[number] = question
         try:
             envelope = encode(Request(number, method, params))
-            question.pending.update(peer_id for peer_id in asked if self._carrier.send(peer_id, envelope))
+            question.pending.update(
+                peer_id for peer_id in asked if self._carrier.reaches(peer_id) and self._carrier.send(peer_id, envelope)
+            )
             if question.pending:
                 await asyncio.wait((question.done,), timeout=timeout)
         finally:

@@ -81,6 +81,15 @@ class Inbound(Protocol):
     def acceptors(self) -> Mapping[str, Acceptor]: ...
 
 
+@runtime_checkable
+class Described(Protocol):
+    """Optional ability: to say what carries the envelopes of a peer, where that is not always the same."""
+
+    def carrier(self, peer_id: str) -> str:
+        """A word, such as websocket, http or unix; empty when the peer is not up."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """A POST on the node face, of anybody who reaches it.

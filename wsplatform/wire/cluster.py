@@ -14,7 +14,7 @@ import msgspec
 from wsplatform.errors import PlatformError
 from wsplatform.model import ClientInfo, Publication
 
-_UNDECODABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
+UNDECODABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 """What decoding can raise; the latter two for a string that is not UTF-8, and for very deep nesting."""
 
 
@@ -120,7 +120,7 @@ def decode(envelope: bytes) -> Envelope:
     """Raises EnvelopeError."""
     try:
         return _envelopes.decode(envelope)
-    except _UNDECODABLE as error:
+    except UNDECODABLE as error:
         raise EnvelopeError from error
 
 
@@ -132,7 +132,7 @@ def decode_batch(batch: bytes) -> list[bytes]:
     """The envelopes of a batch, in order. Raises EnvelopeError."""
     try:
         return _batches.decode(batch)
-    except _UNDECODABLE as error:
+    except UNDECODABLE as error:
         raise EnvelopeError from error
 
 

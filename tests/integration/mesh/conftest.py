@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 import pytest
@@ -22,7 +23,7 @@ class _RelayAsTransport:
 
     def __init__(self, node: MeshNode, transport: Transport, context: TransportContext) -> None:
         self.inner = transport
-        self.relay = Relay(transport, node.deliver, context.sweep, context.settings.interest_seconds)
+        self.relay = Relay(transport, node.deliver, context.sweep, context.settings)
         self.survey = Survey(self.relay)
 
     async def start(self, local: Peer, events: object) -> None:
@@ -91,6 +92,10 @@ class Mesh:
         await mesh_node.node.start()
         return mesh_node
 
+    def set(self, **settings: Any) -> None:
+        """Change settings of [cluster], for nodes that are added later."""
+        self.settings = msgspec.structs.replace(self.settings, **settings)
+
     def introduce(self, *nodes: MeshNode) -> None:
         peers = frozenset(node.node.peer for node in nodes or self.nodes)
         for node in nodes or self.nodes:
@@ -106,11 +111,22 @@ class Mesh:
         self.hub.heal(left.id, right.id)
 
 
-@pytest.fixture(params=["memory", "websocket"])
-async def mesh(request: pytest.FixtureRequest) -> AsyncIterator[Mesh]:
-    settings = msgspec.structs.replace(SETTINGS, interest_seconds=0.5)
-    mesh = Mesh(request.param, settings)
+async def _open(kind: str) -> AsyncIterator[Mesh]:
+    mesh = Mesh(kind, msgspec.structs.replace(SETTINGS, interest_seconds=0.5, replay_bytes=4_194_304))
     yield mesh
     for node in mesh.nodes:
         await node.node.stop()
         assert not node.node.faults
+
+
+@pytest.fixture(params=["memory", "websocket"])
+async def mesh(request: pytest.FixtureRequest) -> AsyncIterator[Mesh]:
+    async for mesh in _open(request.param):
+        yield mesh
+
+
+@pytest.fixture
+async def memory_mesh() -> AsyncIterator[Mesh]:
+    """For breaks that last."""
+    async for mesh in _open("memory"):
+        yield mesh

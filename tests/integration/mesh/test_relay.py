@@ -11,7 +11,7 @@ from tests.integration.mesh.conftest import Mesh, MeshNode
 from tests.support.wait import eventually
 from wsplatform.errors import PlatformError
 from wsplatform.model import ClientInfo, Publication
-from wsplatform.wire.cluster import Publish, encode
+from wsplatform.wire.link import Ping, encode
 
 
 async def trio(mesh: Mesh) -> tuple[MeshNode, MeshNode, MeshNode]:
@@ -64,12 +64,12 @@ async def test_a_publication_is_not_sent_on_and_comes_unchanged(mesh: Mesh) -> N
 async def test_only_nodes_that_want_a_channel_are_sent_its_publications(mesh: Mesh) -> None:
     a, b, c = await trio(mesh)
     await want(b, "room")
-    before = {link.peer.id: link.sent for link in a.relay.links()}
+    before = {link.node_id: link.sent for link in a.relay.links()}
     for number in range(100):
         a.publish("room", number)
         a.publish("elsewhere", number)
     await eventually(lambda: b.numbers("room") == list(range(100)))
-    sent = {link.peer.id: link.sent - before[link.peer.id] for link in a.relay.links()}
+    sent = {link.node_id: link.sent - before[link.node_id] for link in a.relay.links()}
     assert sent == {"b": 100, "c": 0}
     assert c.got == []
 
@@ -159,7 +159,7 @@ async def test_what_changes_while_a_connection_is_broken_is_known_after_it(mesh:
     mesh.cut(a, b)
     await eventually(lambda: not a.relay.settled)
     a.relay.unwant("old")
-    assert a.relay.want("new", lambda: None)
+    a.relay.want("new", lambda: None)
     mesh.heal(a, b)
     await settled(mesh)
     for channel in ("old", "kept", "new"):
@@ -168,7 +168,31 @@ async def test_what_changes_while_a_connection_is_broken_is_known_after_it(mesh:
     assert a.got == [("kept", b"1"), ("new", b"1")]
 
 
-async def test_a_connected_peer_that_the_view_has_lost_stays_until_its_connection_breaks(mesh: Mesh) -> None:
+async def test_a_subscribe_waits_for_a_peer_that_may_be_back_at_once_but_not_for_long(memory_mesh: Mesh) -> None:
+    mesh = memory_mesh
+    mesh.set(interest_seconds=0.3)
+    a, b = await mesh.add("a"), await mesh.add("b")
+    mesh.introduce()
+    await settled(mesh)
+    mesh.cut(a, b)
+    await eventually(lambda: not a.relay.settled)
+    done = asyncio.Event()
+    assert not a.relay.want("short", done.set)
+    mesh.heal(a, b)
+    await asyncio.wait_for(done.wait(), 2)
+    assert a.relay.late == 0
+    b.publish("short", 1)
+    await eventually(lambda: a.numbers("short") == [1])
+    mesh.cut(a, b)
+    await eventually(lambda: not a.relay.settled)
+    begin = asyncio.get_running_loop().time()
+    await want(a, "long")
+    assert 0.2 < asyncio.get_running_loop().time() - begin < 2
+    assert a.relay.want("longer", lambda: None)
+
+
+async def test_a_connected_peer_that_the_view_has_lost_stays_until_its_connection_is_long_broken(mesh: Mesh) -> None:
+    mesh.set(replay_seconds=0.6)
     a, b, c = await trio(mesh)
     await want(a, "room")
     await want(b, "room")
@@ -181,51 +205,194 @@ async def test_a_connected_peer_that_the_view_has_lost_stays_until_its_connectio
     b.publish("new", 1)
     await eventually(lambda: a.numbers("new") == [1])
     assert all(node.relay.settled for node in (a, b, c))
-    mesh.cut(a, b)
-    await eventually(lambda: {link.peer.id for link in a.relay.links()} == {"c"})
-    mesh.heal(a, b)
-    mesh.introduce()
-    await settled(mesh)
+    mesh.hub.cut("a", "b")
+    await b.node.transport.inner.stop()  # type: ignore[attr-defined]
+    await eventually(lambda: {link.node_id: link.state for link in a.relay.links()} == {"b": "left", "c": "up"})
+    assert a.relay.peers == ("c",)
     a.publish("room", 3)
-    await eventually(lambda: b.numbers("room") == [1, 3])
+    await eventually(lambda: {link.node_id for link in a.relay.links()} == {"c"})
+    assert a.relay.dropped == 1
+    a.publish("room", 4)
+    assert a.relay.dropped == 1
 
 
-async def test_what_a_disconnected_peer_misses_is_counted_by_cause(mesh: Mesh) -> None:
+async def test_who_has_said_goodbye_is_sent_nothing_more(mesh: Mesh) -> None:
     a, b = await mesh.add("a"), await mesh.add("b")
     mesh.introduce()
     await settled(mesh)
     await want(a, "room")
+    b.publish("room", 0)
     await a.node.stop()
-    await eventually(lambda: b.relay.links()[0].state == "connecting")
+    await eventually(lambda: b.relay.links()[0].state == "left")
     for number in range(10):
         b.publish("room", number)
-        b.publish("unwanted", number)
     (link,) = b.relay.links()
-    assert link.dropped == {"not_connected": 10}
-    assert b.relay.dropped == 10
+    assert link.dropped == {}
+    assert b.relay.dropped == 0
     mesh.introduce(b)
-    b.publish("room", 11)
     assert b.relay.links() == ()
-    assert b.relay.dropped == 10
 
 
-async def test_too_much_for_one_peer_is_counted_and_the_interest_heals(mesh: Mesh) -> None:
-    """The queue is full for a whole turn: publications are dropped and counted, a change of interest is told again."""
-    a, b, _ = await trio(mesh)
+async def test_what_was_published_arrives_although_the_node_stops_at_once(mesh: Mesh) -> None:
+    a, b = await mesh.add("a"), await mesh.add("b")
+    mesh.introduce()
+    await settled(mesh)
     await want(a, "room")
-    big = "x" * 500_000
-    for _ in range(20):
-        b.publish("room", big)
+    for number in range(20):
+        b.publish("room", "x" * 100_000 if number < 19 else 19)
+    await b.node.stop()
+    assert len(a.got) == 20
+    assert b.relay.dropped == a.relay.links()[0].gaps == 0
+
+
+async def test_too_much_for_one_peer_drops_its_oldest_counted_and_the_interest_is_whole(memory_mesh: Mesh) -> None:
+    mesh = memory_mesh
+    a, b, c = await trio(mesh)
+    await want(a, "room")
+    await want(c, "room")
+    mesh.cut(a, b)
+    await eventually(lambda: not b.relay.reaches("a"))
+    for number in range(20):
+        b.publish("room", f"{number:<500000}")
+        await asyncio.sleep(0.01)
+    assert not b.relay.want("back", lambda: None)
+    await eventually(lambda: len(c.got) == 20)
     dropped = b.relay.dropped
-    assert 8 <= dropped <= 19
-    assert {link.peer.id: link.dropped for link in b.relay.links()}["a"] == {"refused": dropped}
-    done = asyncio.Event()
-    assert not b.relay.want("back", done.set)
-    b.relay._interest._turn()
+    assert 11 <= dropped <= 14
+    assert {link.node_id: link.dropped for link in b.relay.links()} == {"a": {"overflow": dropped}, "c": {}}
+    mesh.heal(a, b)
+    await settled(mesh)
     await eventually(lambda: len(a.got) == 20 - dropped)
-    await eventually(lambda: b.relay.settled and b.relay.want("back", lambda: None))
+    assert [int(msgspec.json.decode(data)) for _, data in a.got] == list(range(dropped, 20))
+    assert {link.node_id: link.gaps for link in a.relay.links()} == {"b": dropped, "c": 0}
     a.publish("back", 1)
     await eventually(lambda: b.numbers("back") == [1])
+    assert b.relay.dropped == dropped
+
+
+async def test_a_publication_too_large_for_the_mesh_is_counted(mesh: Mesh) -> None:
+    a, b = await mesh.add("a"), await mesh.add("b")
+    mesh.introduce()
+    await settled(mesh)
+    await want(a, "room")
+    b.publish("room", "x" * 2_100_000)
+    b.publish("room", 1)
+    await eventually(lambda: a.numbers("room") == [1])
+    assert b.relay.links()[0].dropped == {"too_large": 1}
+    assert b.relay.dropped == 1
+
+
+async def test_breaks_lose_nothing_double_nothing_and_keep_the_order(mesh: Mesh) -> None:
+    a, b, c = await trio(mesh)
+    for node in (a, b, c):
+        await want(node, "room")
+    numbers = {node.id: 0 for node in (a, b, c)}
+    for pair in ((a, b), (b, c), (c, a), (b, a)):
+        await publish_for_a_while(mesh, numbers)
+        publish_ten(mesh, numbers)
+        await asyncio.sleep(0)  # it is on its way
+        mesh.cut(*pair)
+        await publish_for_a_while(mesh, numbers)
+        mesh.heal(*pair)
+        await publish_for_a_while(mesh, numbers)
+    for node in (a, b, c):
+        for other, count in numbers.items():
+            if other != node.id:
+                await eventually(lambda node=node, other=other, count=count: len(came(node, other)) >= count)
+                assert came(node, other) == list(range(count))
+    links = [link for node in (a, b, c) for link in node.relay.links()]
+    assert [(link.dropped, link.gaps) for link in links] == [({}, 0)] * 6
+    assert sum(link.replayed for link in links) > 0
+
+
+def publish_ten(mesh: Mesh, numbers: dict[str, int]) -> None:
+    for node in mesh.nodes:
+        for _ in range(10):
+            node.publish("room", [node.id, numbers[node.id]])
+            numbers[node.id] += 1
+
+
+async def publish_for_a_while(mesh: Mesh, numbers: dict[str, int]) -> None:
+    for _ in range(20):
+        publish_ten(mesh, numbers)
+        await asyncio.sleep(0.002)
+
+
+def came(node: MeshNode, publisher: str) -> list[int]:
+    """The numbers of one publisher that came to a node."""
+    return [number for who, number in (msgspec.json.decode(data) for _, data in node.got) if who == publisher]
+
+
+async def test_a_new_incarnation_gets_nothing_that_was_meant_for_the_old_one(mesh: Mesh) -> None:
+    a, b = await mesh.add("a"), await mesh.add("b")
+    mesh.introduce()
+    await settled(mesh)
+    await want(a, "room")
+    await a.node.transport.inner.stop()  # type: ignore[attr-defined]
+    await eventually(lambda: not b.relay.reaches("a"))
+    for number in range(10):
+        b.publish("room", number)
+    await a.node.stop()
+    assert b.relay.dropped == 0
+    await a.node.start()
+    mesh.introduce()
+    await settled(mesh)
+    assert b.relay.dropped == 10
+    await want(a, "room")
+    b.publish("room", 10)
+    await eventually(lambda: a.numbers("room") == [10])
+
+
+async def test_a_peer_away_for_too_long_is_sent_what_is_young_enough_and_the_rest_is_counted(memory_mesh: Mesh) -> None:
+    mesh = memory_mesh
+    mesh.set(replay_seconds=0.4)
+    a, b = await mesh.add("a"), await mesh.add("b")
+    mesh.introduce()
+    await settled(mesh)
+    await want(a, "room")
+    for number in range(50):
+        b.publish("room", number)
+    await asyncio.sleep(0)
+    mesh.cut(a, b)
+    for number in range(50, 60):
+        b.publish("room", number)
+    await asyncio.sleep(0.7)
+    for number in range(60, 70):
+        b.publish("room", number)
+    mesh.heal(a, b)
+    await settled(mesh)
+    await eventually(lambda: a.numbers("room")[-1] == 69)
+    missing = b.relay.dropped
+    assert b.relay.links()[0].dropped == {"expired": missing}
+    assert a.relay.links()[0].gaps == missing
+    assert a.numbers("room") == [*range(60 - missing), *range(60, 70)]
+
+
+async def test_a_peer_given_up_resumes_and_both_sides_count_the_same(memory_mesh: Mesh) -> None:
+    mesh = memory_mesh
+    mesh.set(replay_seconds=0.3)
+    a, b = await mesh.add("a"), await mesh.add("b")
+    mesh.introduce()
+    await settled(mesh)
+    await want(a, "room")
+    for number in range(100):
+        b.publish("room", number)
+    await asyncio.sleep(0)
+    mesh.cut(a, b)
+    for number in range(100, 110):
+        b.publish("room", number)
+    for node in (a, b):
+        node.relay.set_peers(frozenset())
+    await eventually(lambda: not a.relay.links() and not b.relay.links())
+    assert b.relay.dropped >= 10
+    mesh.heal(a, b)
+    mesh.introduce()
+    await settled(mesh)
+    b.publish("room", 110)
+    await eventually(lambda: a.numbers("room")[-1:] == [110])
+    gaps = a.relay.links()[0].gaps
+    assert a.numbers("room") == [*range(110 - gaps), 110]
+    assert b.relay.dropped == gaps
 
 
 async def test_a_restarted_node_is_a_new_instance_that_wants_nothing_yet(mesh: Mesh) -> None:
@@ -298,11 +465,12 @@ async def test_garbage_from_a_peer_is_counted_and_disturbs_nothing(mesh: Mesh) -
     await settled(mesh)
     await want(a, "room")
     assert b.node.transport.send("a", b"\xc1 garbage")
-    assert b.node.transport.send("a", encode(Publish("room", b"1"))[:-1])
+    assert b.node.transport.send("a", encode(Ping(1, 1, (1, 1)))[:-1])
+    b.relay.send("a", b"\xc1 garbage")
     b.publish("room", 2)
     await eventually(lambda: a.numbers("room") == [2])
     (link,) = a.relay.links()
-    assert link.dropped == {"malformed": 2}
+    assert link.dropped == {"malformed": 3}
     assert link.state == "up"
 
 
@@ -329,6 +497,7 @@ async def test_a_subscriber_that_fails_costs_only_itself(mesh: Mesh) -> None:
 
 
 async def test_a_hundred_thousand_channels_are_exchanged_without_holding_up_the_loop(mesh: Mesh) -> None:
+    mesh.set(replay_seconds=0.3)
     a, b = await mesh.add("a"), await mesh.add("b")
     for number in range(100_000):
         a.relay.want(f"room:{number}", lambda: None)
@@ -340,9 +509,8 @@ async def test_a_hundred_thousand_channels_are_exchanged_without_holding_up_the_
     await eventually(lambda: a.got)
     a.relay.set_peers(frozenset())
     b.relay.set_peers(frozenset())
-    mesh.cut(a, b)
+    await a.node.transport.inner.stop()  # type: ignore[attr-defined]
     await eventually(lambda: not b.relay.links())
-    mesh.heal(a, b)
     b.publish("room:99999", 2)
     assert b.relay.dropped == 0
     await eventually(lambda: len(b.relay._interest._table) == 0)
@@ -403,7 +571,7 @@ async def test_who_does_not_answer_in_time_or_is_not_up_is_missing(mesh: Mesh) -
     assert 0.25 < loop.time() - begin < 2
     assert (answers.replies, answers.missing) == ({"c": b"c"}, ("b",))
     await b.node.stop()
-    await eventually(lambda: a.relay.links()[0].state == "connecting")
+    await eventually(lambda: a.relay.links()[0].state == "left")
     begin = loop.time()
     answers = await a.survey.ask("thing", b"", timeout=30)
     assert loop.time() - begin < 2
