@@ -46,6 +46,9 @@ class TestContract(TransportContract):
         for node in (left, right):
             self.thread.cut(self.proxies[node.transport])
 
+    def open_files(self) -> int:
+        return super().open_files() - len(self.proxies)
+
 
 class TestContractOnUvloop(TestContract):
     loop_factory = uvloop.new_event_loop

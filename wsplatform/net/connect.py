@@ -62,14 +62,14 @@ async def connect(  # noqa: PLR0913 - keywords, most of them left out by most ca
     loop = asyncio.get_running_loop()
     handshake = _Handshake(_request(target, key, headers), accept_key(key), connection, loop.create_future())
     async with asyncio.timeout(timeout):
-        if unix is None:
-            transport, _ = await loop.create_connection(lambda: handshake, target.host, target.port, ssl=context)
-        else:
-            transport, _ = await loop.create_unix_connection(lambda: handshake, str(unix))
         try:
+            if unix is None:
+                await loop.create_connection(lambda: handshake, target.host, target.port, ssl=context)
+            else:
+                await loop.create_unix_connection(lambda: handshake, str(unix))
             await handshake.done
         except BaseException:
-            transport.abort()
+            handshake.abort()  # also when this was cancelled before the connection was handed over
             raise
     return connection
 
@@ -143,15 +143,20 @@ class _Handshake(asyncio.Protocol):
             self._give_up()
         self._transport = None
 
+    def abort(self) -> None:
+        """Nobody waits for it any more."""
+        self.done.cancel()
+        if self._transport is not None:
+            self._transport.abort()
+
     def _switch(self, head: str, rest: bytes) -> None:
-        transport, self._transport = self._transport, None
-        wrong = _wrong_answer(head, self._accept)
-        if transport is None or self.done.done():
+        if self._transport is None or self.done.done():
             return
+        wrong = _wrong_answer(head, self._accept)
         if wrong:
             self._fail(ConnectRefused(101, wrong))
         else:
-            self._connection.take_over(transport, received=rest)
+            self._connection.take_over(self._transport, received=rest)
             self.done.set_result(None)
 
     def _give_up(self) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import threading
+import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from wsplatform.model import Instance
@@ -26,49 +28,68 @@ SETTINGS: Final = ClusterTable(
 Factory = Callable[[TransportContext], Transport]
 
 
+SEND_SECONDS: Final = 0.5
+"""A call of send() that takes longer has waited for something."""
+
+
 class Listener:
     """transports.base.TransportEvents. Holds the transport to the order of events that the port promises."""
 
     def __init__(self) -> None:
-        self.up_now: set[str] = set()
         self.ups: dict[str, int] = defaultdict(int)
         self.downs: dict[str, int] = defaultdict(int)
         self.envelopes: dict[str, list[bytes]] = defaultdict(list)
         self.faults: list[str] = []
         self.stopped = False
+        self.sending = False
+        self.named: frozenset[Peer] | None = None  # None: not told
         self.on_up: Callable[[Peer], None] = lambda _: None
         self.on_received: Callable[[str, bytes], None] = lambda _, __: None
+        self.on_down: Callable[[Peer], None] = lambda _: None
+        self._up: dict[str, Peer] = {}
+        self.thread = 0  # of the event loop
+
+    @property
+    def up_now(self) -> set[str]:
+        return set(self._up)
 
     def up(self, peer: Peer) -> None:
-        self._require(not self.stopped, f"up({peer.id}) after stop")
-        self._require(peer.id not in self.up_now, f"up({peer.id}) twice")
-        self.up_now.add(peer.id)
+        self._told(f"up({peer.id})")
+        self.require(peer.id not in self._up, f"up({peer.id}) twice")
+        self.require(self.named is None or peer in self.named, f"up({peer.id}) of an instance that is not named")
+        self._up[peer.id] = peer
         self.ups[peer.id] += 1
         self.on_up(peer)
 
     def received(self, peer_id: str, envelope: bytes) -> None:
-        self._require(not self.stopped, f"received({peer_id}) after stop")
-        self._require(peer_id in self.up_now, f"received({peer_id}) of a peer that is not up")
-        self._require(type(envelope) is bytes, f"received({peer_id}) something that is not bytes")
+        self._told(f"received({peer_id})")
+        self.require(peer_id in self._up, f"received({peer_id}) of a peer that is not up")
+        self.require(type(envelope) is bytes, f"received({peer_id}) something that is not bytes")
         self.envelopes[peer_id].append(envelope)
         self.on_received(peer_id, envelope)
 
     def down(self, peer: Peer, why: str) -> None:
-        self._require(not self.stopped, f"down({peer.id}) after stop")
-        self._require(peer.id in self.up_now, f"down({peer.id}) of a peer that is not up")
-        self._require(bool(why), f"down({peer.id}) without a reason")
-        self.up_now.discard(peer.id)
+        self._told(f"down({peer.id})")
+        self.require(self._up.get(peer.id) == peer, f"down({peer.id}) of an instance that is not up")
+        self.require(bool(why), f"down({peer.id}) without a reason")
+        self._up.pop(peer.id, None)
         self.downs[peer.id] += 1
+        self.on_down(peer)
 
-    def _require(self, holds: bool, fault: str) -> None:
+    def require(self, holds: bool, fault: str) -> None:
         if not holds:
             self.faults.append(fault)
+
+    def _told(self, event: str) -> None:
+        self.require(not self.stopped, f"{event} after stop")
+        self.require(not self.sending, f"{event} inside send()")
+        self.require(threading.get_ident() == self.thread, f"{event} from another thread")
 
 
 class TransportNode:
     """A transport with what it needs around it. It may be started again after a stop, as a new incarnation."""
 
-    def __init__(self, node_id: str, factory: Factory, settings: ClusterTable = SETTINGS) -> None:
+    def __init__(self, node_id: str, factory: Factory, settings: ClusterTable = SETTINGS, address: str = "") -> None:
         self.id = node_id
         self.settings = settings
         self.listener = Listener()
@@ -77,21 +98,24 @@ class TransportNode:
         self.sweep = Sweep(interval=settings.ping_seconds / 4)
         self.tasks = Tasks()
         self.face: NodeFace | None = None
-        self.peer = Peer(Instance(node_id, secrets.token_hex(8)))
+        self.peer = Peer(Instance(node_id, secrets.token_hex(8)), address)
+        self._address = address
         self._factory = factory
 
     async def start(self) -> None:
         self.sweep.start(asyncio.get_running_loop())
         self.tasks = Tasks()
+        self.listener.thread = threading.get_ident()
         self.transport = self._factory(TransportContext(self.settings, self.tasks, self.sweep))
         await self._listen()
-        address = "" if self.face is None else self.face.url
+        address = self._address if self.face is None else self.face.url
         self.peer = Peer(Instance(self.id, secrets.token_hex(8)), address)
         await self.transport.start(self.peer, self.listener)
 
     async def stop(self) -> None:
         await self.transport.stop()
         self.listener.stopped = True
+        self.listener.require(await self._tasks_end(), f"{len(self.tasks)} tasks go on after stop()")
         self.past.append(self.listener)
         self.listener = Listener()
         if self.face is not None:
@@ -99,8 +123,18 @@ class TransportNode:
         await self.tasks.close()
         self.sweep.stop()
 
+    def set_peers(self, peers: Iterable[Peer]) -> None:
+        self.listener.named = frozenset(peers)
+        self.transport.set_peers(self.listener.named)
+
     def send(self, peer: TransportNode, envelope: bytes) -> bool:
-        return self.transport.send(peer.id, envelope)
+        listener, began = self.listener, time.perf_counter()
+        listener.sending = True
+        try:
+            return self.transport.send(peer.id, envelope)
+        finally:
+            listener.sending = False
+            listener.require(time.perf_counter() - began < SEND_SECONDS, "send() has waited")
 
     def got(self, peer: TransportNode) -> list[bytes]:
         return self.listener.envelopes[peer.id]
@@ -119,9 +153,17 @@ class TransportNode:
             self.face = face
             await face.open()
 
+    async def _tasks_end(self) -> bool:
+        """A task that was cancelled needs another turn or two."""
+        for _ in range(20):
+            if not len(self.tasks):
+                return True
+            await asyncio.sleep(0.005)
+        return False
 
-def introduce(*nodes: TransportNode) -> None:
-    """Give each node the view that all of these are in."""
-    peers = frozenset(node.peer for node in nodes)
+
+def introduce(*nodes: TransportNode, others: Iterable[Peer] = ()) -> None:
+    """Give each node the view that all of these, and `others`, are in."""
+    peers = frozenset({*(node.peer for node in nodes), *others})
     for node in nodes:
-        node.transport.set_peers(peers)
+        node.set_peers(peers)

@@ -23,7 +23,7 @@ async def main(node_id: str, settings: str) -> None:
     sys.stdout.write(msgspec.json.encode(node.peer).decode() + "\n")
     sys.stdout.flush()
     while line := await asyncio.to_thread(sys.stdin.readline):
-        node.transport.set_peers(msgspec.json.decode(line, type=frozenset[Peer]))
+        node.set_peers(msgspec.json.decode(line, type=frozenset[Peer]))
     await node.stop()
 
 

@@ -7,13 +7,13 @@ import asyncio
 import pytest
 import uvloop
 
-from wsplatform.testing.transport_contract import TransportContract
+from wsplatform.testing import OneLoopContract, TransportContract
 from wsplatform.testing.transport_nodes import TransportNode
 from wsplatform.transports import http, memory, websocket
 from wsplatform.transports.base import Peer, Transport, TransportContext, TransportEvents
 
 
-class TestMemory(TransportContract):
+class TestMemory(OneLoopContract):
     def setup_method(self) -> None:
         self.hub = memory.MemoryHub()
 
@@ -134,7 +134,7 @@ ORDER = "test_envelopes_arrive_in_the_order_of_sending"
         (Reordering, ORDER),
         (Repeating, ORDER),
         (Losing, ORDER),
-        (Truncating, "test_envelopes_arrive_whole_whatever_their_size_and_content"),
+        (Truncating, "test_envelopes_arrive_whole_around_every_limit_of_size"),
         (Echoing, "test_nothing_comes_to_the_sender_or_to_a_third"),
         (Hoarding, "test_too_much_is_refused_at_once_and_what_was_accepted_arrives"),
         (Talkative, "test_stop_tells_down_and_then_nothing"),

@@ -118,7 +118,7 @@ class Stranger(Recorder):
 
     async def join(self, node: TransportNode) -> None:
         """Become a peer of the node."""
-        node.transport.set_peers(frozenset({*(_peers(node)), self.peer}))
+        node.set_peers(frozenset({*(_peers(node)), self.peer}))
         await self.prove()
         await eventually(lambda: self.peer.id in node.listener.up_now)
 
@@ -197,8 +197,8 @@ async def test_the_same_failure_is_not_logged_at_every_try(nodes: Nodes, logged:
 async def test_a_node_that_answers_at_the_wrong_address_is_left_alone(nodes: Nodes, logged: list[str]) -> None:
     """The view says that b is at c's address."""
     a, c = await nodes.add("a"), await nodes.add("c")
-    a.transport.set_peers(frozenset({Peer(Instance("b", "1"), c.peer.address)}))
-    c.transport.set_peers(frozenset({a.peer}))
+    a.set_peers(frozenset({Peer(Instance("b", "1"), c.peer.address)}))
+    c.set_peers(frozenset({a.peer}))
     await eventually(lambda: any("the instance is not in the view" in line for line in logged))
     assert a.sees()
     assert c.sees()
@@ -208,7 +208,7 @@ async def test_what_is_not_a_mesh_is_said_to_the_operator(nodes: Nodes, logged: 
     a = await nodes.add("a")
     server = await asyncio.start_server(_answer_404, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    a.transport.set_peers(frozenset({Peer(Instance("b", "1"), f"ws://127.0.0.1:{port}")}))
+    a.set_peers(frozenset({Peer(Instance("b", "1"), f"ws://127.0.0.1:{port}")}))
     await eventually(lambda: any("status 404" in line for line in logged))
     server.close()
     await server.wait_closed()
@@ -398,7 +398,7 @@ async def test_whom_one_has_to_dial_may_not_dial(nodes: Nodes) -> None:
     a, b = await nodes.pair()
     stranger = await nodes.stranger(a, "c")
     stranger.peer = Peer(stranger.peer.instance, b.peer.address)
-    a.transport.set_peers(frozenset({b.peer, stranger.peer}))
+    a.set_peers(frozenset({b.peer, stranger.peer}))
     await stranger.prove()
     await eventually(lambda: stranger.end)
     assert stranger.end == (4105, "duplicate")
@@ -455,7 +455,7 @@ async def test_tries_are_spaced_out(nodes: Nodes) -> None:
     face = NodeFace({websocket.PATH: acceptor}, nodes.sweep)
     await face.open()
     a.transport._chance = lambda: 0.0  # type: ignore[attr-defined]
-    a.transport.set_peers(frozenset({Peer(Instance("b", "1"), face.url)}))
+    a.set_peers(frozenset({Peer(Instance("b", "1"), face.url)}))
     await asyncio.sleep(1.6)
     assert 3 <= len(acceptor.requests) <= 5  # after 0, 0.1, 0.3, 0.7 and 1.5 s
     await face.close()
@@ -468,12 +468,12 @@ async def test_a_dialled_stranger_learns_nothing_and_is_not_up(nodes: Nodes, log
     acceptor.reply = lambda connection, name, payload: connection.send_binary(b"trust me") if name == "binary" else None
     face = NodeFace({websocket.PATH: acceptor}, nodes.sweep)
     await face.open()
-    a.transport.set_peers(frozenset({Peer(Instance("b", "1"), face.url)}))
+    a.set_peers(frozenset({Peer(Instance("b", "1"), face.url)}))
     await eventually(lambda: any("not a handshake of this protocol" in line for line in logged))
     assert a.sees()
     (message, *_) = [payload for name, payload in acceptor.handlers[0].told if name == "binary"]
     assert re.match(rb".wsp\.hello|..?wsp\.hello", message)
-    a.transport.set_peers(frozenset())
+    a.set_peers(frozenset())
     await face.close()
 
 
@@ -512,7 +512,7 @@ class Process:
     def introduce(self, *nodes: TransportNode) -> None:
         peers = frozenset({self.peer, *(node.peer for node in nodes)})
         for node in nodes:
-            node.transport.set_peers(peers)
+            node.set_peers(peers)
         assert self._process.stdin is not None
         self._process.stdin.write(msgspec.json.encode(list(peers)) + b"\n")
 

@@ -1,0 +1,1 @@
+"""The cases of wsplatform.testing.TransportContract, a module for each question."""
