@@ -144,8 +144,10 @@ class ClusterTable(_Table, frozen=True):
         and those that follow, or free ones.
     url: Where other nodes reach this one, `ws://host:port`. Empty: made from `host` and `port`, or those of `[node]`.
         It is the address of the first worker; those that follow have the ports that follow.
-    transport: What carries messages between nodes: the name of an installed [transport](transports.md). `websocket`
-        is, and `nats`; `memory` is for tests, within one process.
+    transport: What carries messages between nodes: the name of an installed [transport](transports.md). `websocket`,
+        `http` and `nats` are; `memory` is for tests, within one process.
+    fallback: What carries messages to a node that `transport` cannot reach, as long as it cannot: the name of another
+        one. Empty: nothing does. The same on all nodes.
     outbox_bytes: How much may wait in a connection with one other node.
     max_envelope_bytes: The largest message between nodes: a publication, or the answer of one node to a question. At
         most `outbox_bytes`, and 128 KiB more than `api.max_publication_bytes` and `client.max_message_bytes`.
@@ -163,6 +165,7 @@ class ClusterTable(_Table, frozen=True):
     port: Port = 0
     url: str = ""
     transport: str = "websocket"
+    fallback: str = "http"
     outbox_bytes: Size = 67_108_864
     max_envelope_bytes: Size = 8_388_608
     ping_seconds: Positive = 1.0

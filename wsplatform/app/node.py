@@ -29,6 +29,7 @@ from wsplatform.node.subscriptions import Subscriptions
 from wsplatform.node.survey import Survey
 from wsplatform.plugins.entry_points import TRANSPORTS, load_one
 from wsplatform.transports.base import Answering, Inbound, Peer, Transport, TransportContext
+from wsplatform.transports.fallback import FallbackTransport, Named
 from wsplatform.web.calls import calls_blueprint
 from wsplatform.web.client_face import PATH, CentrifugeAcceptor, token_verifier
 from wsplatform.web.examples import examples_blueprint
@@ -219,10 +220,11 @@ class _MeshWatch:
 
 
 def _transport(process: Process) -> Transport:
+    """The one of the settings, and what takes over when that fails, as one."""
     settings = process.settings
-    factory = load_one(TRANSPORTS, settings.cluster.transport)
     context = TransportContext(
         settings.cluster, process.tasks, process.sweep, process.addresses.folder, nats=settings.nats
     )
-    transport: Transport = factory(context)
-    return transport
+    names = dict.fromkeys((settings.cluster.transport, settings.cluster.fallback or settings.cluster.transport))
+    first, *second = [Named(name, load_one(TRANSPORTS, name)(context)) for name in names]
+    return FallbackTransport(context, first, *second) if second else first.transport

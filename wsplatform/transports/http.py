@@ -59,7 +59,7 @@ class _Dialler:
 
 
 class HttpTransport:
-    """transports.base.Transport and Answering. `chance`: from 0 to 1, for the jitter between two tries."""
+    """transports.base.Transport, Answering and Described. `chance`: from 0 to 1, for the jitter between two tries."""
 
     def __init__(self, context: TransportContext, chance: Callable[[], float] = random.random) -> None:
         settings = context.settings
@@ -131,6 +131,10 @@ class HttpTransport:
     def send(self, peer_id: str, envelope: bytes) -> bool:
         exchange = self._up.get(peer_id)
         return exchange is not None and exchange.send(envelope)
+
+    def carrier(self, peer_id: str) -> str:
+        """Described."""
+        return "http" if peer_id in self._up else ""
 
     # Answering
 

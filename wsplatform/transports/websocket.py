@@ -68,7 +68,7 @@ class _Dialler:
 
 
 class WebSocketTransport:
-    """transports.base.Transport and Inbound. `chance`: from 0 to 1, for the jitter between two tries."""
+    """transports.base.Transport, Inbound and Described. `chance`: from 0 to 1, for the jitter between two tries."""
 
     def __init__(self, context: TransportContext, chance: Callable[[], float] = random.random) -> None:
         settings = context.settings
@@ -140,6 +140,11 @@ class WebSocketTransport:
     def send(self, peer_id: str, envelope: bytes) -> bool:
         connection = self._up.get(peer_id)
         return connection is not None and connection.send(envelope)
+
+    def carrier(self, peer_id: str) -> str:
+        """Described: "websocket", or "unix" when it is one on a unix socket."""
+        connection = self._up.get(peer_id)
+        return "" if connection is None else "websocket" if _is_address(connection.remote) else "unix"
 
     # Inbound
 
@@ -245,15 +250,15 @@ class WebSocketTransport:
         backoff = Backoff(_FIRST_WAIT, _LONGEST_WAIT)
         while True:
             initiator = Initiator(self._identity, secrets.token_bytes(NONCE_BYTES))
-            connection = DialledConnection(self, self._terms, initiator, peer.instance, peer.address)
             near = self._neighbour(peer)
+            where = peer.address if near is None else str(near)
+            connection = DialledConnection(self, self._terms, initiator, peer.instance, where)
             try:
                 await connect(
                     peer.address + PATH, connection, self._terms.strangers, sweep=self._context.sweep, unix=near
                 )
                 await connection.done.wait()
             except (OSError, ValueError) as error:
-                where = near or peer.address
                 self._warn(f"{peer.id} {error}", f"Cannot connect to node {peer.id} at {where}: {error}")
             finally:
                 connection.end(wire.GOING_AWAY)
@@ -292,6 +297,11 @@ class WebSocketTransport:
         held = self._throttle.allow(key, asyncio.get_running_loop().time())
         if held is not None:
             logger.warning("{}{}", line, f" ({held} more like this)" if held else "")
+
+
+def _is_address(remote: str) -> bool:
+    """Of TCP; what a unix socket has is a path for who dials, and nothing for who is dialled."""
+    return bool(remote) and not remote.startswith("/")
 
 
 def _reason(end: End, error: HandshakeError | None) -> str:

@@ -7,10 +7,12 @@ import asyncio
 import pytest
 import uvloop
 
+from wsplatform.core import carriers
 from wsplatform.testing import OneLoopContract, TransportContract
 from wsplatform.testing.transport_nodes import TransportNode
 from wsplatform.transports import http, memory, websocket
 from wsplatform.transports.base import Peer, Transport, TransportContext, TransportEvents
+from wsplatform.transports.fallback import FallbackTransport, Named
 
 
 class TestMemory(OneLoopContract):
@@ -43,6 +45,26 @@ class TestHttp(TransportContract):
 
 class TestHttpOnUvloop(TestHttp):
     loop_factory = uvloop.new_event_loop
+
+
+class TestFallback(TransportContract):
+    """Both carriers can be had."""
+
+    def create(self, context: TransportContext) -> Transport:
+        return FallbackTransport(
+            context, Named("websocket", websocket.create(context)), Named("http", http.create(context))
+        )
+
+
+class TestFallbackOnTheSecond(TransportContract):
+    """The first one reaches nobody."""
+
+    @pytest.fixture(autouse=True)
+    def _hurry(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(carriers, "OPEN_SECONDS", 0.05)
+
+    def create(self, context: TransportContext) -> Transport:
+        return FallbackTransport(context, Named("memory", memory.create(context)), Named("http", http.create(context)))
 
 
 class Faithful:
