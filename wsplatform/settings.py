@@ -143,7 +143,14 @@ class ClusterTable(_Table, frozen=True):
     port: A port for this face alone. 0: it shares the one of `[node]`. Of several workers each has its own: this one
         and those that follow, or free ones.
     url: Where other nodes reach this one, `ws://host:port`. Empty: made from `host` and `port`, or those of `[node]`.
-        It is the address of the first worker; those that follow have the ports that follow.
+        It is the address of the first worker; those that follow have the ports that follow. With `tls_certificate`:
+        `wss://…`, and a name that the certificate has.
+    tls_certificate: A PEM file with a certificate and its chain, for TLS on this face; needs `port`. Nodes show it to
+        those that they connect to as well. A file that changes is read again, for new connections.
+    tls_key: A PEM file with its key, without a password. Empty: it is in the file of `tls_certificate`.
+    tls_ca: A PEM file with the authorities that are trusted, in place of the system's. With it, whoever connects to
+        this face must show a certificate of theirs.
+    plaintext: Production only: let this face be reached without TLS from other hosts.
     transport: What carries messages between nodes: the name of an installed [transport](transports.md). `websocket`,
         `http` and `nats` are; `memory` is for tests, within one process.
     fallback: What carries messages to a node that `transport` cannot reach, as long as it cannot: the name of another
@@ -164,6 +171,10 @@ class ClusterTable(_Table, frozen=True):
     host: str = "127.0.0.1"
     port: Port = 0
     url: str = ""
+    tls_certificate: str = ""
+    tls_key: str = ""
+    tls_ca: str = ""
+    plaintext: bool = False
     transport: str = "websocket"
     fallback: str = "http"
     outbox_bytes: Size = 67_108_864

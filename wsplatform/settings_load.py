@@ -12,6 +12,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 from urllib.parse import urlsplit
@@ -19,7 +20,15 @@ from urllib.parse import urlsplit
 import msgspec
 
 from wsplatform.errors import SettingsError
-from wsplatform.settings import DEVELOPMENT_SECRETS, SECRET_KEYS, Environment, NatsTable, RegistryTable, Settings
+from wsplatform.settings import (
+    DEVELOPMENT_SECRETS,
+    SECRET_KEYS,
+    ClusterTable,
+    Environment,
+    NatsTable,
+    RegistryTable,
+    Settings,
+)
 
 PREFIX = "WSP_"
 MASK = "********"
@@ -85,6 +94,7 @@ def check(settings: Settings) -> None:
         raise SettingsError("cluster.dead_seconds", dead, "more than cluster.ping_seconds")
     _check_registry(settings.registry)
     _check_sizes(settings)
+    _check_tls(settings.cluster)
 
 
 def check_production(settings: Settings, *, node: bool, registry: bool) -> None:
@@ -99,6 +109,8 @@ def check_production(settings: Settings, *, node: bool, registry: bool) -> None:
     client = settings.client
     if node and not (client.allow_anonymous or client.token_hmac_secrets or client.token_public_keys):
         raise SettingsError("client.token_hmac_secrets", "[]", "a secret, or client.token_public_keys")
+    if settings.environment == "production" and not settings.cluster.plaintext:
+        _check_encrypted(settings, node=node, registry=registry)
 
 
 def masked(settings: Settings) -> dict[str, Any]:
@@ -147,6 +159,40 @@ def _check_sizes(settings: Settings) -> None:
     if settings.cluster.max_envelope_bytes > settings.cluster.outbox_bytes:
         size = settings.cluster.max_envelope_bytes
         raise SettingsError("cluster.max_envelope_bytes", str(size), "at most cluster.outbox_bytes")
+
+
+def _check_tls(cluster: ClusterTable) -> None:
+    if cluster.tls_key and not cluster.tls_certificate:
+        raise SettingsError("cluster.tls_key", repr(cluster.tls_key), "cluster.tls_certificate to be set as well")
+    if cluster.tls_certificate and not cluster.port:
+        expected = "cluster.port to be set: TLS is for a node face with a port of its own"
+        raise SettingsError("cluster.tls_certificate", repr(cluster.tls_certificate), expected)
+    if cluster.tls_certificate and urlsplit(cluster.url).scheme == "ws":
+        raise SettingsError("cluster.url", repr(cluster.url), "wss://…, for there is cluster.tls_certificate")
+
+
+def _check_encrypted(settings: Settings, *, node: bool, registry: bool) -> None:
+    """What leaves the host must be TLS."""
+    cluster = settings.cluster
+    otherwise = "or cluster.plaintext = true where nobody else can read the network"
+    key, host = ("cluster.host", cluster.host) if cluster.port else ("node.host", settings.node.host)
+    if not cluster.tls_certificate and not _near(host):
+        expected = f"127.0.0.1, or TLS for other nodes (cluster.port, cluster.tls_certificate), {otherwise}"
+        raise SettingsError(key, repr(host), expected)
+    parts = urlsplit(settings.registry.url)
+    if node and not registry and parts.scheme == "http" and not _near(parts.hostname or ""):
+        raise SettingsError("registry.url", repr(settings.registry.url), f"https://…, {otherwise}")
+    if node and registry and settings.node.workers > 1 and not _near(settings.node.host):
+        expected = f"127.0.0.1, or a registry started by itself (the one beside workers has no TLS), {otherwise}"
+        raise SettingsError("node.host", repr(settings.node.host), expected)
+
+
+def _near(host: str) -> bool:
+    """Whether only this host can be meant."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _check_url(key: str, url: str, schemes: tuple[str, ...]) -> None:

@@ -151,9 +151,9 @@ class Crowd:
         self.rude += 1
         reader, writer = await asyncio.open_connection("127.0.0.1", self._node.port)
         head = (
-            "GET /connection/websocket HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        ).encode()
+            b"GET /connection/websocket HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
         frame = b"\x81\xfe\x00\x80" + secrets.token_bytes(self._chance.randrange(1, 132))
         said = self._chance.choice([head[:40], head, head + frame, b"\x16\x03\x01" + secrets.token_bytes(60)])
         writer.write(said)

@@ -49,7 +49,7 @@ class Process:
         self.log = folder / f"{name}.log"
         self._prefix = host.prefix
         self._arguments = [*arguments, "--host", host.address, "--port", str(self.port)]
-        self._environment = environment
+        self.environment = dict(environment)
         self._popen: subprocess.Popen[bytes] | None = None
 
     @property
@@ -61,7 +61,7 @@ class Process:
         with self.log.open("ab") as log:
             self._popen = subprocess.Popen(
                 [*self._prefix, sys.executable, "-m", "wsplatform", "serve", *self._arguments],
-                env={**os.environ, **self._environment},
+                env={**os.environ, **self.environment},
                 stdout=log,
                 stderr=log,
             )
@@ -70,6 +70,11 @@ class Process:
         """Send the signal and wait for the end; returns the exit status."""
         assert self._popen is not None
         self._popen.send_signal(number)
+        return self._popen.wait(30)
+
+    def wait(self) -> int:
+        """Until it has ended; the exit status."""
+        assert self._popen is not None
         return self._popen.wait(30)
 
     def signal(self, number: signal.Signals) -> None:

@@ -1,5 +1,6 @@
 import json
 import tomllib
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ GIVEN = {
     "WSP_REGISTRY__ADMIN_KEY": SECRET,
     "WSP_CLIENT__TOKEN_HMAC_SECRETS": SECRET,
 }
+NEAR = {"WSP_NODE__HOST": "127.0.0.1"}
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -293,18 +295,76 @@ def test_production_refuses_each_public_secret(secret: str) -> None:
     ],
 )
 def test_production_names_what_is_missing_for_the_role(missing: str, node: bool, registry: bool) -> None:
-    settings = load("production", CONFIG, environ={key: value for key, value in GIVEN.items() if key != missing})
+    given = {**GIVEN, **NEAR}
+    settings = load("production", CONFIG, environ={key: value for key, value in given.items() if key != missing})
     with pytest.raises(SettingsError) as caught:
         check_production(settings, node=node, registry=registry)
     assert caught.value.key == missing.removeprefix("WSP_").lower().replace("__", ".")
-    check_production(load("production", CONFIG, environ=GIVEN), node=node, registry=registry)
+    check_production(load("production", CONFIG, environ=given), node=node, registry=registry)
 
 
 def test_a_role_needs_only_its_own_secrets() -> None:
     for_node = {key: GIVEN[key] for key in ("WSP_CLUSTER__SECRETS", "WSP_CLIENT__TOKEN_HMAC_SECRETS")}
     for_registry = {key: GIVEN[key] for key in ("WSP_CLUSTER__SECRETS", "WSP_REGISTRY__ADMIN_KEY")}
-    check_production(load("production", CONFIG, environ=for_node), node=True, registry=False)
-    check_production(load("production", CONFIG, environ=for_registry), node=False, registry=True)
+    check_production(load("production", CONFIG, environ={**for_node, **NEAR}), node=True, registry=False)
+    check_production(load("production", CONFIG, environ={**for_registry, **NEAR}), node=False, registry=True)
+
+
+TLS = {"WSP_CLUSTER__PORT": "7000", "WSP_CLUSTER__TLS_CERTIFICATE": "n.pem"}
+FAR = {"WSP_CLUSTER__PORT": "7000", "WSP_CLUSTER__HOST": "10.0.0.1"}
+
+
+@pytest.mark.parametrize(
+    ("given", "node", "registry", "key"),
+    [
+        ({}, True, True, "node.host"),
+        ({}, True, False, "node.host"),
+        ({}, False, True, "node.host"),
+        ({"WSP_NODE__HOST": "n1.example.org"}, True, True, "node.host"),
+        (FAR, True, True, "cluster.host"),
+        ({"WSP_CLUSTER__PORT": "7000"}, True, False, ""),  # cluster.host is 127.0.0.1
+        ({"WSP_NODE__HOST": "localhost"}, True, True, ""),
+        ({"WSP_NODE__HOST": "::1"}, True, True, ""),
+        ({**FAR, **TLS}, True, True, ""),
+        ({**FAR, **TLS, "WSP_REGISTRY__URL": "http://10.0.0.2:7000"}, True, False, "registry.url"),
+        ({**FAR, **TLS, "WSP_REGISTRY__URL": "http://10.0.0.2:7000"}, True, True, ""),  # it has its own
+        ({**FAR, **TLS, "WSP_REGISTRY__URL": "https://10.0.0.2:7000"}, True, False, ""),
+        ({**FAR, **TLS, "WSP_NODE__WORKERS": "2"}, True, True, "node.host"),
+        ({**FAR, **TLS, "WSP_NODE__WORKERS": "2"}, True, False, ""),
+    ],
+)
+def test_production_refuses_plaintext_between_hosts_unless_told_so(
+    given: dict[str, str], node: bool, registry: bool, key: str
+) -> None:
+    environ = {**GIVEN, **given}
+    settings = load("production", CONFIG, environ=environ)
+    refused = refusal(lambda: check_production(settings, node=node, registry=registry))
+    assert refused.key == key if refused else not key
+    assert refused is None or "cluster.plaintext = true" in str(refused)
+    told = {**environ, "WSP_CLUSTER__PLAINTEXT": "true"}
+    check_production(load("production", CONFIG, environ=told), node=node, registry=registry)
+
+
+@pytest.mark.parametrize(
+    ("environ", "key"),
+    [
+        ({"WSP_CLUSTER__TLS_CERTIFICATE": "n.pem"}, "cluster.tls_certificate"),
+        ({"WSP_CLUSTER__TLS_KEY": "n.key"}, "cluster.tls_key"),
+        ({**TLS, "WSP_CLUSTER__URL": "ws://n1:7000"}, "cluster.url"),
+        ({**TLS, "WSP_CLUSTER__URL": "wss://n1:7000"}, ""),
+    ],
+)
+def test_tls_settings_that_do_not_go_together(environ: dict[str, str], key: str) -> None:
+    refused = refusal(lambda: load("test", CONFIG, environ=environ))
+    assert refused.key == key if refused else not key
+
+
+def refusal(call: Callable[[], object]) -> SettingsError | None:
+    try:
+        call()
+    except SettingsError as error:
+        return error
+    return None
 
 
 def test_development_and_test_start_with_nothing_set() -> None:

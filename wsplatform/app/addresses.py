@@ -31,7 +31,8 @@ class Addresses:
     """client: of clients, backends and operators. node: of the node face, None where it shares the clients' socket.
 
     local: of the node face for nodes of this host, in `folder`; None where the process is the only one.
-    client_url: http://host:port as the load balancer reaches it; cluster_url: ws://host:port as other nodes do.
+    client_url: http://host:port as the load balancer reaches it; cluster_url: ws://host:port as other nodes do,
+    wss:// where the node face has TLS.
     """
 
     client: socket.socket
@@ -62,7 +63,7 @@ def open_addresses(settings: Settings, inherited: Inherited | None = None) -> Ad
     registry = settings.registry.url
     own = address_of("http", settings.node.host, client, registry)
     face, host = (node, settings.cluster.host) if node else (client, settings.node.host)
-    mesh = address_of("ws", host, face, registry)
+    mesh = address_of("wss" if settings.cluster.tls_certificate else "ws", host, face, registry)
     return Addresses(client, node, local, folder, settings.node.url or own, settings.cluster.url or mesh)
 
 

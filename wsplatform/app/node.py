@@ -63,7 +63,10 @@ class NodePart:
         self._publisher = Publisher(self._fanout, self._relay)
         self._eviction = Eviction(self._policy, self._sessions, loop.call_soon)
         self._http = HttpRegistryClient(
-            settings.registry.url, process.identity("node"), settings.registry.timeout_seconds
+            settings.registry.url,
+            process.identity("node"),
+            settings.registry.timeout_seconds,
+            process.tls.connecting,
         )
         self._membership = Membership(registry or self._http, self, self, process.tasks)
         self._clients = self._client_face()
@@ -223,7 +226,12 @@ def _transport(process: Process) -> Transport:
     """The one of the settings, and what takes over when that fails, as one."""
     settings = process.settings
     context = TransportContext(
-        settings.cluster, process.tasks, process.sweep, process.addresses.folder, nats=settings.nats
+        settings.cluster,
+        process.tasks,
+        process.sweep,
+        neighbours=process.addresses.folder,
+        tls=process.tls.connecting,
+        nats=settings.nats,
     )
     names = dict.fromkeys((settings.cluster.transport, settings.cluster.fallback or settings.cluster.transport))
     first, *second = [Named(name, load_one(TRANSPORTS, name)(context)) for name in names]

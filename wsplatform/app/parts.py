@@ -9,6 +9,7 @@ from wsplatform.core.handshake import Identity, Role
 from wsplatform.model import Instance
 from wsplatform.net.sweep import Sweep
 from wsplatform.net.tasks import Tasks
+from wsplatform.net.tls import Tls
 from wsplatform.settings import Settings
 
 
@@ -19,6 +20,7 @@ class Process:
     addresses: Addresses
     tasks: Tasks
     sweep: Sweep
+    tls: Tls
 
     def identity(self, role: Role) -> Identity:
         cluster = self.settings.cluster

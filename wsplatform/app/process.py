@@ -16,6 +16,7 @@ from wsplatform.app.parts import Process
 from wsplatform.app.registry import RegistryPart
 from wsplatform.net.sweep import Sweep
 from wsplatform.net.tasks import Tasks
+from wsplatform.net.tls import Tls, TlsFiles
 from wsplatform.net.upgrade import Acceptor
 from wsplatform.node.health import Health
 from wsplatform.settings import Settings
@@ -124,13 +125,15 @@ async def _ready_or_stopped(process: Process, node: NodePart | None, stop: async
 
 
 async def _open_process(stack: AsyncExitStack, settings: Settings, inherited: Inherited | None) -> Process:
+    cluster = settings.cluster
+    tls = Tls(TlsFiles(cluster.tls_certificate, cluster.tls_key, cluster.tls_ca))
     addresses = open_addresses(settings, inherited)
     stack.callback(addresses.close)
     tasks, sweep = Tasks(), Sweep(SWEEP_SECONDS)
     sweep.start(asyncio.get_running_loop())
     stack.callback(sweep.stop)
     stack.push_async_callback(tasks.close)
-    return Process(settings, new_instance(settings), addresses, tasks, sweep)
+    return Process(settings, new_instance(settings), addresses, tasks, sweep, tls)
 
 
 async def _open_registry(stack: AsyncExitStack, process: Process, role: Role) -> RegistryPart | None:
@@ -156,10 +159,13 @@ def _servers(process: Process, parts: tuple[RegistryPart | None, NodePart | None
     name = f"wsplatform-{process.instance.incarnation}"
     app = make_app(name, public, settings.api.max_request_bytes)
     servers = [WebServer(app, addresses.client, protocol_factory(routes, process.sweep, head))]
-    for ending, listener in (("nodes", addresses.node), ("neighbours", addresses.local)):
+    for ending, listener, tls in (
+        ("nodes", addresses.node, process.tls.listening),
+        ("neighbours", addresses.local, None),
+    ):
         if listener is not None:
             face = make_app(f"{name}-{ending}", [health_blueprint(health), *private], settings.api.max_request_bytes)
-            servers.append(WebServer(face, listener, protocol_factory(mesh, process.sweep, head)))
+            servers.append(WebServer(face, listener, protocol_factory(mesh, process.sweep, head), tls))
     return servers
 
 

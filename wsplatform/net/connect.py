@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_bytes
-from ssl import SSLContext, create_default_context
+from ssl import SSLContext, SSLError, create_default_context
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -17,6 +17,7 @@ from wsplatform.net.sweep import Sweep
 from wsplatform.net.websocket import ConnectionLimits, Handler, Side, WebSocketConnection
 from wsplatform.wire.rfc6455 import accept_key
 
+_HTTP = b"HTTP/1."
 _MAX_ANSWER = 16_384  # bytes of an HTTP response, its body included when it is a refusal
 _STATUS_LINE = re.compile(r"HTTP/1\.[01] ([1-5][0-9][0-9])(?: .*)?")
 _FIELD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+: ?[\t -~]*")
@@ -133,11 +134,13 @@ class _Handshake(asyncio.Protocol):
         head, complete, rest = self._answer.partition(b"\r\n\r\n")
         if complete and head[8:13] == b" 101 ":
             self._switch(head.decode("latin-1"), rest)
-        elif len(self._answer) > _MAX_ANSWER:
+        elif len(self._answer) > _MAX_ANSWER or not self._answer.startswith(_HTTP[: len(self._answer)]):
             self._give_up()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if exc is not None and not self._answer:
+        if isinstance(exc, SSLError):  # TLS 1.3 tells a client only now that its certificate was not accepted
+            self._fail(exc)
+        elif exc is not None and not self._answer:
             self._fail(ConnectionResetError("the connection was lost during the handshake"))
         else:
             self._give_up()
@@ -164,7 +167,7 @@ class _Handshake(asyncio.Protocol):
         head, _, body = self._answer.partition(b"\r\n\r\n")
         match = _STATUS_LINE.match(head.decode("latin-1"))
         if match is None:
-            self._fail(ConnectRefused(0, "the server does not speak HTTP, or hung up"))
+            self._fail(ConnectRefused(0, "the server does not speak HTTP (is it TLS that it wants?), or hung up"))
         else:
             self._fail(ConnectRefused(int(match[1]), f"the server answered with status {match[1]}", body[:_MAX_ANSWER]))
 

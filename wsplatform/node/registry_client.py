@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+from ssl import SSLContext
 from typing import Annotated, Any, Final, Protocol, TypeVar
 
 import aiohttp
@@ -14,6 +15,7 @@ from wsplatform.core.control import MAX_REPLY_BYTES, ControlSession, Outcome, re
 from wsplatform.core.handshake import NONCE_BYTES, Identity, Initiator, RefusedError, refusal
 from wsplatform.errors import HandshakeError, RegistryUnavailable, RequestError
 from wsplatform.model import Heartbeat, HeartbeatReply, Instance, Known, Member, Registration
+from wsplatform.net.tls import explain
 
 __all__ = ["Heartbeat", "HttpRegistryClient", "RegistryClient", "RegistryService"]
 
@@ -61,13 +63,15 @@ class _RefusalBody(msgspec.Struct):
 class HttpRegistryClient:
     """Asks the registry at `url` (http://host:port), one call at a time, in a control session (core/control.py).
 
-    `timeout`: seconds for one call, the handshake before it included.
+    `timeout`: seconds for one call, the handshake before it included. `tls`: what an https:// address is checked with;
+    None: the system's certificates.
     """
 
-    def __init__(self, url: str, local: Identity, timeout: float) -> None:
+    def __init__(self, url: str, local: Identity, timeout: float, tls: SSLContext | None = None) -> None:
         self._url = url.rstrip("/")
         self._local = local
         self._timeout = timeout
+        self._tls = tls
         self._http: aiohttp.ClientSession | None = None
         self._session: ControlSession | None = None
         self._turn = asyncio.Lock()
@@ -94,7 +98,7 @@ class HttpRegistryClient:
         except TimeoutError as error:
             raise RegistryUnavailable(f"The registry at {self._url} has not answered in time.") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise RegistryUnavailable(f"The registry at {self._url} cannot be reached: {_reason(error)}.") from error
+            raise RegistryUnavailable(f"The registry at {self._url} cannot be reached: {_reason(error)}") from error
         except HandshakeError:
             self._session = None
             raise
@@ -153,7 +157,7 @@ class HttpRegistryClient:
     def _client(self) -> aiohttp.ClientSession:
         if self._http is None:
             self._http = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=1),
+                connector=aiohttp.TCPConnector(limit=1, ssl=self._tls or True),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=None),
                 headers={"Content-Type": CONTENT_TYPE, "Accept-Encoding": "identity"},
@@ -191,6 +195,12 @@ def _decode(result: bytes, kind: type[T] | None) -> T:
 
 
 def _reason(error: aiohttp.ClientError | OSError) -> str:
+    """A sentence."""
+    explained = explain(error)
+    if explained is not None:
+        return str(explained)
+    if isinstance(error, aiohttp.ClientResponseError):
+        return "what answers does not speak HTTP; is it TLS (https://) that it wants?"
     if isinstance(error, aiohttp.ClientConnectorError):
         error = error.os_error
-    return getattr(error, "strerror", None) or type(error).__name__
+    return f"{getattr(error, 'strerror', None) or type(error).__name__}."

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from ssl import SSLContext
 from typing import Protocol, runtime_checkable
 
 from wsplatform.model import Instance
@@ -134,6 +135,7 @@ class TransportContext:
 
     Of the settings, cluster.outbox_bytes bounds what may wait for one peer. neighbours: the folder in which the nodes
     of this host serve their node faces on unix sockets as well (net/listen.py, socket_path); None: there is none.
+    tls: what wss:// and https:// peers are checked with, and shown (cluster.tls_…); None: the system's certificates.
     nats: the settings [nats].
     """
 
@@ -141,4 +143,5 @@ class TransportContext:
     tasks: Tasks
     sweep: Sweep
     neighbours: Path | None = None
+    tls: SSLContext | None = None
     nats: NatsTable = NatsTable()

@@ -25,6 +25,7 @@ from wsplatform.errors import HandshakeError, StartError
 from wsplatform.model import Instance
 from wsplatform.net.connect import connect
 from wsplatform.net.listen import socket_path
+from wsplatform.net.tls import explain
 from wsplatform.net.upgrade import Accept, Acceptor, Refuse, UpgradeRequest
 from wsplatform.transports import websocket_wire as wire
 from wsplatform.transports.base import Peer, TransportContext, TransportEvents
@@ -253,13 +254,14 @@ class WebSocketTransport:
             near = self._neighbour(peer)
             where = peer.address if near is None else str(near)
             connection = DialledConnection(self, self._terms, initiator, peer.instance, where)
+            tls = self._context.tls if peer.address.startswith("wss:") else None
             try:
-                await connect(
-                    peer.address + PATH, connection, self._terms.strangers, sweep=self._context.sweep, unix=near
-                )
+                url, limits = peer.address + PATH, self._terms.strangers
+                await connect(url, connection, limits, sweep=self._context.sweep, ssl=tls, unix=near)
                 await connection.done.wait()
             except (OSError, ValueError) as error:
-                self._warn(f"{peer.id} {error}", f"Cannot connect to node {peer.id} at {where}: {error}")
+                why = explain(error) or error
+                self._warn(f"{peer.id} {why}", f"Cannot connect to node {peer.id} at {where}: {why}")
             finally:
                 connection.end(wire.GOING_AWAY)
             if connection.was_up:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from ssl import SSLContext
 from typing import Any
 
 from loguru import logger
@@ -19,6 +20,9 @@ from wsplatform.errors import PlatformError, RequestError
 from wsplatform.net.listen import BACKLOG
 
 SanicApp = Sanic[Any, Any]
+HANDSHAKE_SECONDS = 10.0
+"""How long a TLS handshake may take."""
+
 _NAMES = {
     400: "bad_request",
     401: "unauthorized",
@@ -70,10 +74,17 @@ class _Request(Request[Any, Any]):
 class WebServer:
     """Serves `app` on `listener`, each connection first looked at by `protocol` (web/upgrade.py)."""
 
-    def __init__(self, app: SanicApp, listener: socket.socket, protocol: Callable[..., asyncio.Protocol]) -> None:
+    def __init__(
+        self,
+        app: SanicApp,
+        listener: socket.socket,
+        protocol: Callable[..., asyncio.Protocol],
+        tls: SSLContext | None = None,
+    ) -> None:
         self._app = app
         self._listener = listener
         self._protocol = protocol
+        self._tls = tls
         self._server: Any = None  # sanic.server.async_server.AsyncioServer, which has no types
 
     async def start(self) -> None:
@@ -82,13 +93,17 @@ class WebServer:
 
     async def prepare(self) -> None:
         """All of the start but the last: connections wait at the listener."""
+        options: dict[str, Any] = {"start_serving": False}  # no request before the routes are final
+        if self._tls is not None:
+            options["ssl_handshake_timeout"] = HANDSHAKE_SECONDS
         server: Any = await self._app.create_server(
             sock=self._listener,
+            ssl=self._tls,
             protocol=self._protocol,  # type: ignore[arg-type]  # Sanic calls it, any callable will do
             backlog=BACKLOG,
             access_log=False,
             return_asyncio_server=True,
-            asyncio_server_kwargs={"start_serving": False},  # no request before the routes are final
+            asyncio_server_kwargs=options,
         )
         await server.startup()
         await server.before_start()

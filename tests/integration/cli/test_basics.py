@@ -132,6 +132,7 @@ def test_config_check_tells_whether_a_process_could_start(tmp_path) -> None:
     assert "cluster.secrets" in done.stderr
     secret = "x" * 32
     env = {"WSP_CLUSTER__SECRETS": secret, "WSP_CLIENT__TOKEN_HMAC_SECRETS": secret, "WSP_ENV": "production"}
+    env["WSP_NODE__HOST"] = "127.0.0.1"
     assert wsplatform("config", "check", "--role", "node", env=env).returncode == 0
     file = tmp_path / "settings.toml"
     file.write_text("[node]\nport = 'x'\n")
