@@ -81,7 +81,7 @@ async def test_a_node_that_does_not_trust_the_others_says_so(tmp_path: Path) -> 
         odd.kill()
         use(odd, replace(other.issue("n2"), authorities=other.path))
         odd.start()
-        await eventually(lambda: "[certificate_untrusted]" in odd.log.read_text())
+        await eventually(lambda: "[certificate_untrusted]" in odd.log.read_text(), within=20)
         odd.end()
 
 

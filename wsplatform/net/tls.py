@@ -31,6 +31,7 @@ _REFUSED: Final = "The other side does not accept this one's certificate: its lo
 
 _FINDINGS: Final = {
     # X509_V_ERR_…, see X509_STORE_CTX_get_error(3)
+    7: ("certificate_untrusted", _UNTRUSTED),  # another authority of the same name
     9: ("certificate_not_yet_valid", "The certificate of the other side is not valid yet: look at both clocks."),
     10: ("certificate_expired", _EXPIRED),
     18: ("certificate_untrusted", _UNTRUSTED),
