@@ -21,8 +21,8 @@ from wsplatform.net.tls import Tls, TlsFiles
 class TlsCluster(Cluster):
     """Every node face is TLS, and asks for certificates."""
 
-    def __init__(self, folder: Path, authority: Authority) -> None:
-        super().__init__(folder, nodes=2)
+    def __init__(self, folder: Path, authority: Authority, settings: dict[str, str] | None = None) -> None:
+        super().__init__(folder, nodes=2, settings=settings)
         for process in (self.registry, *self.nodes):
             use(process, authority.issue(process.name))
             process.environment["WSP_CLUSTER__PORT"] = str(free_port())
@@ -105,3 +105,8 @@ async def test_a_secret_is_exchanged_while_the_cluster_serves(tmp_path: Path) ->
             process.start()
             await process.ready(cluster.http)
             await forwards(cluster)
+
+
+async def test_the_fallback_keeps_to_tls_as_well(tmp_path: Path) -> None:
+    async with TlsCluster(tmp_path, Authority(tmp_path), {"WSP_CLUSTER__TRANSPORT": "http"}) as cluster:
+        await forwards(cluster)

@@ -279,7 +279,7 @@ class HttpTransport:
         """Keep one exchange with this peer, for as long as the task lives."""
         assert self._identity is not None
         backoff = Backoff(_FIRST_WAIT, _LONGEST_WAIT)
-        target = Target(peer.instance, _http_url(peer.address))
+        target = Target(peer.instance, _http_url(peer.address), self._context.tls)
         while True:
             initiator = Initiator(self._identity, secrets.token_bytes(NONCE_BYTES))
             exchange = DialledExchange(self, self._terms, initiator, target, self._context.tasks)

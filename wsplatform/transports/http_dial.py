@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from io import BytesIO
+from ssl import SSLContext
 from typing import Final
 
 import aiohttp
@@ -16,6 +17,7 @@ from wsplatform.core.handshake import MAX_MESSAGE_BYTES, Initiator, RefusedError
 from wsplatform.errors import HandshakeError
 from wsplatform.model import Instance
 from wsplatform.net.tasks import Tasks
+from wsplatform.net.tls import explain
 from wsplatform.transports.http_exchange import (
     BAD_SEAL,
     GOING_AWAY,
@@ -46,10 +48,14 @@ class AnswerError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Whom to call: this very instance, at this http:// or https:// address."""
+    """Whom to call: this very instance, at this http:// or https:// address.
+
+    tls: what the latter is checked with, and shown; None: the system's certificates.
+    """
 
     instance: Instance
     url: str
+    tls: SSLContext | None = None
 
 
 class DialledExchange(Exchange):
@@ -68,7 +74,7 @@ class DialledExchange(Exchange):
     async def run(self) -> None:
         """Returns when the exchange has ended, and everything of it is closed. Raises nothing but CancelledError."""
         self._http = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=2),
+            connector=aiohttp.TCPConnector(limit=2, ssl=self._target.tls or True),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None),
             headers=_HEADERS,
@@ -234,6 +240,9 @@ def _strange(status: int, body: bytes) -> AnswerError:
 
 
 def _cause(error: aiohttp.ClientError | OSError) -> str:
+    explained = explain(error)
+    if explained is not None:
+        return str(explained)
     if isinstance(error, aiohttp.ClientConnectorError):
         error = error.os_error
     return getattr(error, "strerror", None) or type(error).__name__
