@@ -140,6 +140,8 @@ class AcceptedExchange(Exchange):
             self.end(MALFORMED)
             return None
         except HandshakeError as error:
+            if error.code == "out_of_order":  # the peer's own seal: something before it was lost
+                self.end(LOST)
             raise RequestError(403, error.code, error.message) from error
         self._heard()
         return said

@@ -14,8 +14,9 @@ from wsplatform.node.relay import Relay
 from wsplatform.node.survey import Survey
 from wsplatform.settings import ClusterTable
 from wsplatform.testing.transport_nodes import SETTINGS, Factory, TransportNode
-from wsplatform.transports import memory, websocket
+from wsplatform.transports import http, memory, websocket
 from wsplatform.transports.base import Peer, Transport, TransportContext
+from wsplatform.transports.fallback import FallbackTransport, Named
 
 
 class _RelayAsTransport:
@@ -82,7 +83,7 @@ class Mesh:
 
     async def add(self, node_id: str, settings: ClusterTable | None = None) -> MeshNode:
         mesh_node = MeshNode()
-        create: Factory = self.hub.create if self.kind == "memory" else websocket.create
+        create: Factory = {"memory": self.hub.create, "websocket": websocket.create, "both": _both}[self.kind]
         mesh_node.node = TransportNode(
             node_id,
             lambda context: _RelayAsTransport(mesh_node, create(context), context),
@@ -111,6 +112,12 @@ class Mesh:
         self.hub.heal(left.id, right.id)
 
 
+def _both(context: TransportContext) -> Transport:
+    return FallbackTransport(
+        context, Named("websocket", websocket.create(context)), Named("http", http.create(context))
+    )
+
+
 async def _open(kind: str) -> AsyncIterator[Mesh]:
     mesh = Mesh(kind, msgspec.structs.replace(SETTINGS, interest_seconds=0.5, replay_bytes=4_194_304))
     yield mesh
@@ -129,4 +136,11 @@ async def mesh(request: pytest.FixtureRequest) -> AsyncIterator[Mesh]:
 async def memory_mesh() -> AsyncIterator[Mesh]:
     """For breaks that last."""
     async for mesh in _open("memory"):
+        yield mesh
+
+
+@pytest.fixture
+async def fallback_mesh() -> AsyncIterator[Mesh]:
+    """On websockets, and HTTP where those cannot pass."""
+    async for mesh in _open("both"):
         yield mesh

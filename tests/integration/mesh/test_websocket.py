@@ -483,9 +483,10 @@ async def test_a_dialled_stranger_learns_nothing_and_is_not_up(nodes: Nodes, log
 class Process:
     """tests/integration/mesh/peer_process.py: a peer that echoes."""
 
-    def __init__(self, node_id: str, settings: ClusterTable = SETTINGS) -> None:
+    def __init__(self, node_id: str, settings: ClusterTable = SETTINGS, kind: str = "websocket") -> None:
         self.id = node_id
         self.settings = settings
+        self.kind = kind
         self.peer = Peer(Instance(node_id, ""))
         self._process: asyncio.subprocess.Process
 
@@ -503,6 +504,7 @@ class Process:
             "tests.integration.mesh.peer_process",
             self.id,
             msgspec.json.encode(self.settings).decode(),
+            self.kind,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
         )
