@@ -113,10 +113,10 @@ def workers(bench: Bench, subscribers: int = 1000) -> None:
 
 
 def forwarding(bench: Bench) -> None:
-    """One way, mesh against a bare stream: µs of CPU per message on either side."""
+    """One way, the mesh, its transport without the link, and a bare stream: µs of CPU per message on either side."""
     for batch, count in ((1, 40_000), (10, 200_000), (100, 400_000)):
         messages = bench.times(count, 10_000)
-        for kind, server in (("mesh", OWN), ("stream", "asyncio stream")):
+        for kind, server in (("mesh", OWN), ("transport", "without link"), ("stream", "asyncio stream")):
             send, receive = _forward(bench, kind, messages, batch)
             for side, cpu in (("send", send), ("receive", receive)):
                 case = Case("Node to node", f"{side} 190 B, {batch} in a turn of the loop", "cost", "µs")

@@ -1,7 +1,7 @@
-"""Messages from one process to another: over the platform's mesh, or over a bare stream with nothing around it.
+"""Messages from one process to another: over the platform's mesh, its transport alone, or a bare stream.
 
-    python -m benchmarks.probes.forward mesh|stream receive
-    python -m benchmarks.probes.forward mesh|stream send PORT MESSAGES BATCH SIZE
+    python -m benchmarks.probes.forward mesh|transport|stream receive
+    python -m benchmarks.probes.forward mesh|transport|stream send PORT MESSAGES BATCH SIZE
 
 The receiver prints its port. After MESSAGES, of which BATCH are sent in one turn of the loop, each side prints the
 seconds of CPU that they took. What is under way is bounded by acknowledgements, the same for both.
@@ -22,10 +22,12 @@ import uvloop
 from wsplatform.model import Instance
 from wsplatform.net.sweep import Sweep
 from wsplatform.net.tasks import Tasks
+from wsplatform.node.link import Links, link_limits
 from wsplatform.settings import ClusterTable
 from wsplatform.testing.node_face import NodeFace
 from wsplatform.transports.base import Peer, TransportContext
 from wsplatform.transports.websocket import WebSocketTransport
+from wsplatform.wire.link import Lane
 
 _ACKNOWLEDGE = 5000
 _UNDER_WAY = 4 * _ACKNOWLEDGE
@@ -77,7 +79,7 @@ class Stream(asyncio.Protocol):
         self._pending.clear()
 
 
-class Mesh:
+class Wire:
     """transports.base.TransportEvents of the platform's default transport, between two nodes."""
 
     def __init__(self, received: Callable[[bytes], None], connected: Callable[[Carrier], None]) -> None:
@@ -85,8 +87,8 @@ class Mesh:
         self._connected = connected
         self.send: Callable[[bytes], bool]
         self._sweep = Sweep(0.25)
-        settings = ClusterTable(secrets=("a cluster secret of the benchmark",))
-        self._transport = WebSocketTransport(TransportContext(settings, Tasks(), self._sweep))
+        self._settings = ClusterTable(secrets=("a cluster secret of the benchmark",))
+        self._transport = WebSocketTransport(TransportContext(self._settings, Tasks(), self._sweep))
 
     def up(self, peer: Peer) -> None:
         self.send = partial(self._transport.send, peer.id)
@@ -102,14 +104,50 @@ class Mesh:
         self._sweep.start(asyncio.get_running_loop())
         face = NodeFace(self._transport.acceptors(), self._sweep)
         await face.open()
-        await self._transport.start(Peer(_LISTENS, face.url), self)
-        self._transport.set_peers(frozenset({Peer(_DIALS)}))
+        await self._join(Peer(_LISTENS, face.url), Peer(_DIALS))
         return face.port
 
     async def dial(self, port: int) -> None:
         self._sweep.start(asyncio.get_running_loop())
-        await self._transport.start(Peer(_DIALS), self)
-        self._transport.set_peers(frozenset({Peer(_LISTENS, f"ws://127.0.0.1:{port}")}))
+        await self._join(Peer(_DIALS), Peer(_LISTENS, f"ws://127.0.0.1:{port}"))
+
+    async def _join(self, local: Peer, other: Peer) -> None:
+        await self._transport.start(local, self)
+        self._transport.set_peers(frozenset({other}))
+
+
+class Mesh(Wire):
+    """node.link.LinkEvents: the same with a link on it, as between any two nodes. A member of the sweep, every time."""
+
+    deadline = 0.0
+
+    def __init__(self, received: Callable[[bytes], None], connected: Callable[[Carrier], None]) -> None:
+        super().__init__(received, connected)
+        self._links = Links(self._transport, self, link_limits(self._settings))
+
+    def expired(self, now: float) -> None:
+        self._links.tick(now)
+
+    async def _join(self, local: Peer, other: Peer) -> None:
+        await self._links.start(local)
+        self._links.set_peers(frozenset({other}))
+        self._sweep.add(self)
+
+    def connected(self, peer_id: str) -> None:
+        self.send = partial(self._links.send, peer_id, Lane.PUBLICATIONS)
+        self._connected(self)
+
+    def received(self, peer_id: str, envelopes: list[bytes]) -> None:  # type: ignore[override]
+        for envelope in envelopes:
+            self._received(envelope)
+
+    def disconnected(self, peer_id: str, why: str) -> None:
+        print(f"disconnected: {why}", file=sys.stderr)
+
+    def left(self, peer_id: str) -> None: ...
+    def gap(self, peer_id: str, lane: Lane, count: int) -> None: ...
+    def lost(self, peer_id: str, lane: Lane, cause: str, count: int) -> None: ...
+    def malformed(self, peer_id: str, error: Exception) -> None: ...
 
 
 class Receiver:
@@ -176,10 +214,13 @@ class Sender:
             self.done.set()
 
 
+_PLATFORM = {"mesh": Mesh, "transport": Wire}
+
+
 async def _receive(kind: str) -> None:
     receiver = Receiver()
-    if kind == "mesh":
-        port = await Mesh(receiver.received, receiver.connected).listen()
+    if kind in _PLATFORM:
+        port = await _PLATFORM[kind](receiver.received, receiver.connected).listen()
     else:
         loop = asyncio.get_running_loop()
         server = await loop.create_server(lambda: Stream(receiver.received, receiver.connected), "127.0.0.1", 0)
@@ -189,8 +230,8 @@ async def _receive(kind: str) -> None:
 
 
 async def _send(kind: str, port: int, sender: Sender) -> None:
-    if kind == "mesh":
-        await Mesh(sender.received, sender.connected).dial(port)
+    if kind in _PLATFORM:
+        await _PLATFORM[kind](sender.received, sender.connected).dial(port)
     else:
         loop = asyncio.get_running_loop()
         await loop.create_connection(lambda: Stream(sender.received, sender.connected), "127.0.0.1", port)

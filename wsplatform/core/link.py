@@ -115,7 +115,7 @@ class Link:
         self._fresh = fresh
         self._life = self._epoch = fresh()
         self._peer_life = self._peer_epoch = 0
-        self._up = self._heard = self._leaving = False
+        self._up = self._leaving = False
         self._out = tuple(Outgoing(lane, self._lost) for lane in LANES)
         self._in = tuple(Incoming() for _ in LANES)
         self._pending: tuple[list[bytes], list[bytes]] = ([], [])
@@ -152,7 +152,6 @@ class Link:
         if self.ended:
             return
         self._up = True
-        self._heard = False
         self._say_hello(now)
 
     def down(self) -> None:
@@ -405,7 +404,7 @@ class Link:
             knows=self._peer_epoch,
             received=self._received(),
             missing=self._missing(),
-            heard=self._heard,
+            ready=self.ready,
         )
         self._owner.carry(encode(hello))
 
@@ -414,26 +413,22 @@ class Link:
             return
         if hello.life > self._peer_life:
             self._meet(hello.life)
-        # An epoch begun for an earlier life of this side holds what that life has had. To none: nothing was sent in it.
+        # An epoch begun for an earlier life of this side holds what that one has had. To none: nothing was sent in it.
         if hello.to in (0, self._life) and hello.epoch > self._peer_epoch:
             self._peer_epoch = hello.epoch
             for lane in self._in:
                 lane.restart()
-        self._heard = True
-        if not hello.heard or hello.knows != self._epoch:
+        resumed = False
+        if hello.knows == self._epoch:
+            self._acknowledged(hello.received, hello.missing)
+            resumed, self.ready = not self.ready, True
+        if not hello.ready:
             self._say_hello(now)
-        if hello.knows != self._epoch:
-            return
-        self._acknowledged(hello.received, hello.missing)
-        if not self.ready:
-            self._resume()
-
-    def _resume(self) -> None:
-        for out in self._out:
-            out.rewind()
-        self.ready = True
-        self._owner.connected()
-        self._pump()
+        if resumed:
+            for out in self._out:
+                out.rewind()
+            self._owner.connected()
+            self._pump()
 
     def _meet(self, life: int) -> None:
         if self._peer_life:

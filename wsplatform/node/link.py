@@ -12,6 +12,7 @@ from loguru import logger
 from wsplatform.core.lane import Cause
 from wsplatform.core.link import Link, LinkLimits
 from wsplatform.model import Instance, LinkState, LinkStatus
+from wsplatform.settings import ClusterTable
 from wsplatform.transports.base import Described, Peer, Transport
 from wsplatform.wire.cluster import EnvelopeError
 from wsplatform.wire.link import Lane
@@ -247,3 +248,14 @@ class Links:
     def _now(self) -> float:
         assert self._loop is not None
         return self._loop.time()
+
+
+def link_limits(settings: ClusterTable) -> LinkLimits:
+    """The bounds that the settings give every link."""
+    return LinkLimits(
+        frame=settings.max_envelope_bytes,
+        outbox=settings.outbox_bytes,
+        replay_bytes=settings.replay_bytes,
+        replay_seconds=settings.replay_seconds,
+        ping_seconds=settings.ping_seconds,
+    )

@@ -15,12 +15,11 @@ from loguru import logger
 
 from wsplatform.core.interest import PART_BYTES
 from wsplatform.core.lane import Cause
-from wsplatform.core.link import LinkLimits
 from wsplatform.core.throttle import Throttle
 from wsplatform.model import LinkState, LinkStatus, Publication
 from wsplatform.net.sweep import Sweep
 from wsplatform.node.interest import InterestExchange
-from wsplatform.node.link import Links
+from wsplatform.node.link import Links, link_limits
 from wsplatform.settings import ClusterTable
 from wsplatform.transports.base import Peer, Transport
 from wsplatform.wire.cluster import EnvelopeError, Publish, Request, Response, decode, encode_publication
@@ -86,7 +85,7 @@ class Relay:
     ) -> None:
         self.dropped = 0
         """Publications that some peer wanted and will not get, since the start."""
-        limits = _limits(settings)
+        limits = link_limits(settings)
         self._links = Links(transport, self, limits)
         self._deliver = deliver
         self._sweep = sweep
@@ -304,13 +303,3 @@ class Relay:
         if not known.in_view or known.stopped:
             return "left"
         return "resuming" if self._links.resuming(known.peer.id) else "connecting"
-
-
-def _limits(settings: ClusterTable) -> LinkLimits:
-    return LinkLimits(
-        frame=settings.max_envelope_bytes,
-        outbox=settings.outbox_bytes,
-        replay_bytes=settings.replay_bytes,
-        replay_seconds=settings.replay_seconds,
-        ping_seconds=settings.ping_seconds,
-    )

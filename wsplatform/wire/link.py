@@ -74,7 +74,8 @@ class Hello(msgspec.Struct, frozen=True, array_like=True, tag=5, gc=False):
     """The first word of each side on a carrier.
 
     life and epoch: the sender's. to and knows: the same of the other side, as far as the sender knows them, else 0.
-    received and missing: as in an Ack, of the epoch `knows`. heard: the sender has had a Hello on this carrier.
+    received and missing: as in an Ack, of the epoch `knows`. ready: the sender knows as much of the other side; if it
+    does not, this is answered.
     """
 
     life: int
@@ -83,7 +84,7 @@ class Hello(msgspec.Struct, frozen=True, array_like=True, tag=5, gc=False):
     knows: int
     received: Numbers
     missing: Numbers
-    heard: bool
+    ready: bool
 
 
 class Bye(msgspec.Struct, frozen=True, array_like=True, tag=6, gc=False):
