@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Literal, NamedTuple
 
+import msgspec
+
 from wsplatform.wire.link import Lane, Skip, encode
 
 Cause = Literal["overflow", "expired", "forgotten", "peer_gone", "peer_restarted", "too_large"]
@@ -20,7 +22,7 @@ FRAME_COST: Final = 250
 """Bytes of memory that keeping a frame takes beside its own."""
 
 
-class Kept(NamedTuple):
+class Kept(msgspec.Struct, frozen=True, gc=False):
     """An encoded Data frame. `time`: when it was made."""
 
     first: int
@@ -46,7 +48,6 @@ class Outgoing:
 
     __slots__ = (
         "_acked",
-        "_cursor",
         "_evicted",
         "_high",
         "_lane",
@@ -54,6 +55,7 @@ class Outgoing:
         "_missing",
         "_sent",
         "_waiting",
+        "cursor",
         "held",
         "in_flight",
         "next",
@@ -74,7 +76,7 @@ class Outgoing:
         self.in_flight = 0
         """Bytes handed to this carrier and not acknowledged."""
         self._acked = self._high = self._missing = 0
-        self._cursor = 1
+        self.cursor = 1
         self._sent: deque[Kept] = deque()
         self._waiting: deque[Kept] = deque()
         self._evicted: deque[_Evicted] = deque()
@@ -97,7 +99,7 @@ class Outgoing:
     @property
     def handed(self) -> int:
         """The last number that this carrier was given."""
-        return self._cursor - 1
+        return self.cursor - 1
 
     @property
     def oldest(self) -> float | None:
@@ -119,18 +121,18 @@ class Outgoing:
             size = len(frame.data)
             if self.in_flight and self.in_flight + size > window:
                 return
-            if frame.first > self._cursor and not self._skip(carry, epoch, frame.first - 1):
+            if frame.first > self.cursor and not self._skip(carry, epoch, frame.first - 1):
                 return
             if not carry(frame.data):
                 return
             self._sent.append(waiting.popleft())
             self.in_flight += size
-            self._cursor = frame.last + 1
+            self.cursor = frame.last + 1
             if frame.last > self._high:
                 self._high = frame.last
             else:
                 self.replayed += frame.last - frame.first + 1
-        if self._cursor < self.next:
+        if self.cursor < self.next:
             self._skip(carry, epoch, self.next - 1)
 
     def acknowledge(self, received: int, missing: int) -> None:
@@ -145,7 +147,7 @@ class Outgoing:
             self.held -= size + FRAME_COST
         while waiting and waiting[0].last <= received:
             self.held -= len(waiting.popleft().data) + FRAME_COST
-        self._cursor = max(self._cursor, received + 1)
+        self.cursor = max(self.cursor, received + 1)
         if missing > self._missing or self._evicted:
             self._settle(received, missing)
 
@@ -155,7 +157,7 @@ class Outgoing:
         self._sent.clear()
         self._evicted = deque(gone._replace(size=0) for gone in self._evicted)
         self.in_flight = 0
-        self._cursor = self._acked + 1
+        self.cursor = self._acked + 1
 
     def evict(self, cause: Cause) -> None:
         """Give up the oldest frame. If the carrier has it, it goes on to count as in flight."""
@@ -187,11 +189,11 @@ class Outgoing:
     def _skip(self, carry: Callable[[bytes], bool], epoch: int, upto: int) -> bool:
         if not carry(encode(Skip(epoch, self._lane, upto))):
             return False
-        self._cursor = upto + 1
+        self.cursor = upto + 1
         return True
 
     def _settle(self, received: int, missing: int) -> None:
-        """Of the evicted numbers that the other side has passed, the last ones are those it has missed."""
+        """Of the evicted numbers now passed, the other side misses those never sent, and the last ones of the rest."""
         unexplained, self._missing = missing - self._missing, missing
         passed: list[_Evicted] = []
         while self._evicted and self._evicted[0].first <= received:
@@ -201,10 +203,11 @@ class Outgoing:
                 gone = gone._replace(last=received, size=0)
             self.in_flight -= gone.size
             passed.append(gone)
+        unexplained -= sum(gone.last - gone.first + 1 for gone in passed if gone.cause is None)
         for gone in reversed(passed):
-            count = min(unexplained, gone.last - gone.first + 1)
-            unexplained -= count
-            if gone.cause is not None and count:
+            if gone.cause is not None and unexplained > 0:
+                count = min(unexplained, gone.last - gone.first + 1)
+                unexplained -= count
                 self._lost(self._lane, gone.cause, count)
 
 

@@ -112,6 +112,7 @@ class Link:
         self._limits = limits
         self._largest = limits.envelope
         self._window = limits.window
+        self._frame_bytes = min(FRAME_BYTES, limits.frame)
         self._fresh = fresh
         self._life = self._epoch = fresh()
         self._peer_life = self._peer_epoch = 0
@@ -119,7 +120,7 @@ class Link:
         self._out = tuple(Outgoing(lane, self._lost) for lane in LANES)
         self._in = tuple(Incoming() for _ in LANES)
         self._pending: tuple[list[bytes], list[bytes]] = ([], [])
-        self._pending_bytes = [0, 0]
+        self._sending = tuple(zip(LANES, self._pending, self._out, strict=True))
         self._owed_frames = self._owed_bytes = 0
         self._hello_at = self._ping_at = 0.0
 
@@ -127,24 +128,20 @@ class Link:
 
     def send(self, lane: Lane, envelope: bytes) -> bool:
         """Keep for the next flush. False: too large, or the link has ended."""
-        if self.ended:
-            return False
-        length = len(envelope)
-        if length > self._largest:
-            self._lost(lane, "too_large", 1)
+        if len(envelope) > self._largest:
+            if not self.ended:
+                self._lost(lane, "too_large", 1)
             return False
         self._pending[lane].append(envelope)
-        self._pending_bytes[lane] += length
         return True
 
     def flush(self, now: float) -> None:
         """Send what was given since the last flush: once in a turn of the loop."""
-        for lane in LANES:
-            if self._pending[lane]:
-                self._frame(lane, now)
+        self._pending_to_frames(now)
         if self.ready:
             self._pump()
-        self._evict_excess()
+        if self._out[0].held + self._out[1].held > self._limits.replay_bytes:
+            self._evict_excess()
 
     # The carrier
 
@@ -226,7 +223,7 @@ class Link:
     @property
     def queued(self) -> int:
         """Bytes that wait for the carrier."""
-        return sum(self._pending_bytes) + sum(lane.queued for lane in self._out)
+        return sum(sum(map(len, pending)) for pending in self._pending) + sum(lane.queued for lane in self._out)
 
     @property
     def unacknowledged(self) -> int:
@@ -242,32 +239,27 @@ class Link:
         self.down()
         for lane in self._out:
             lane.restart()
+        self._largest = -1
         for pending in self._pending:
             pending.clear()
-        self._pending_bytes = [0, 0]
 
     # Sending
 
-    def _frame(self, lane: Lane, now: float) -> None:
-        envelopes = self._pending[lane]
-        whole = size(envelopes, self._pending_bytes[lane]) <= min(FRAME_BYTES, self._limits.frame)
-        limit = min(FRAME_BYTES, self._limits.frame) - FRAME_OVERHEAD
-        out = self._out[lane]
-        for run in (envelopes,) if whole else split(envelopes, limit):
-            out.put(encode(Data(self._epoch, lane, out.next, run)), len(run), now)
-        self.sent += len(envelopes)
-        envelopes.clear()
-        self._pending_bytes[lane] = 0
-
     def _pending_to_frames(self, now: float) -> None:
-        for lane in LANES:
-            if self._pending[lane]:
-                self._frame(lane, now)
+        for lane, pending, out in self._sending:
+            if pending:
+                if size(pending, sum(map(len, pending))) <= self._frame_bytes:
+                    out.put(encode(Data(self._epoch, lane, out.next, pending)), len(pending), now)
+                else:
+                    for run in split(pending, self._frame_bytes - FRAME_OVERHEAD):
+                        out.put(encode(Data(self._epoch, lane, out.next, run)), len(run), now)
+                self.sent += len(pending)
+                pending.clear()
 
     def _pump(self) -> None:
-        carry = self._owner.carry
-        for lane in self._out:
-            lane.pump(carry, self._epoch, self._window)
+        for out in self._out:
+            if out.cursor < out.next:
+                out.pump(self._owner.carry, self._epoch, self._window)
 
     def _evict_excess(self) -> None:
         control, publications = self._out

@@ -270,6 +270,29 @@ async def test_too_much_for_one_peer_drops_its_oldest_counted_and_the_interest_i
     assert b.relay.dropped == dropped
 
 
+async def test_a_peer_that_takes_nothing_fills_its_own_queue_only(mesh: Mesh) -> None:
+    a, b, c = await trio(mesh)
+    for node in (a, c):
+        await want(node, "room")
+    send = b.node.transport.inner.send  # type: ignore[attr-defined]
+    stuck = True
+    link = b.relay._links._links["a"]
+    link._send = lambda peer_id, frame: not stuck and send(peer_id, frame)
+    for number in range(400):
+        b.publish("room", f"{number:<50000}")
+        if number % 10 == 0:
+            await asyncio.sleep(0.005)
+    await eventually(lambda: len(c.got) == 400)
+    status = {link.node_id: link for link in b.relay.links()}
+    assert a.got == []
+    assert 3_500_000 < status["a"].queued < 4_194_304
+    assert status["a"].dropped.keys() == {"overflow"}
+    assert status["c"].dropped == {}
+    stuck = False
+    await eventually(lambda: len(a.got) == 400 - b.relay.dropped)
+    assert a.relay.links()[0].gaps == b.relay.dropped == status["a"].dropped["overflow"]
+
+
 async def test_a_publication_too_large_for_the_mesh_is_counted(mesh: Mesh) -> None:
     a, b = await mesh.add("a"), await mesh.add("b")
     mesh.introduce()
