@@ -51,10 +51,20 @@ _SENTENCES: Final = {
     "wrong_version": "The other side speaks protocol version {theirs}, this one {ours}: run the same release on both.",
     "wrong_cluster": "The other side belongs to another cluster: correct cluster.name or the address.",
     "wrong_secret": "No secret of cluster.secrets is known to both sides: give them at least one in common.",
-    "self_connection": "This instance has connected to itself: correct cluster.url, it leads back to the same process.",
+    "self_connection": "{here} has connected to itself: correct cluster.url of {wanted}.",
+    "wrong_instance": "{there} looks for {wanted} here, at the address of {here}: correct cluster.url of {wanted}.",
     "wrong_role": "The other side is not of the kind that was asked for: correct the address.",
     "malformed": "What arrived is not a handshake of this protocol: make sure that only nodes use this address.",
 }
+
+
+class WrongInstanceError(HandshakeError):
+    """Somebody else was looked for at this address."""
+
+    def __init__(self, wanted: Instance, found: Instance) -> None:
+        sentence = f"{found} answers at the address of {wanted}: correct cluster.url of node {wanted.node_id}."
+        super().__init__("wrong_instance", sentence)
+        self.wanted = wanted
 
 
 class RefusedError(HandshakeError):
@@ -112,8 +122,11 @@ class _Answer(msgspec.Struct, array_like=True, tag="wsp.proof", frozen=True):
 
 
 class _Refusal(msgspec.Struct, array_like=True, tag="wsp.refusal", frozen=True):
+    """`wanted`: the id of the node that was looked for, where that is the reason."""
+
     version: int
     code: _Code
+    wanted: Annotated[str, msgspec.Meta(pattern=rf"^({NODE_ID_PATTERN})?\Z")] = ""
 
 
 class _AnyHello(msgspec.Struct, array_like=True, tag="wsp.hello", frozen=True):
@@ -135,14 +148,19 @@ _S = TypeVar("_S", _Hello, _Challenge, _Answer)
 
 def refusal(error: HandshakeError) -> bytes:
     """The message that tells the other side why it is refused."""
-    return _encoder.encode(_Refusal(PROTOCOL_VERSION, error.code))
+    wanted = error.wanted.node_id if isinstance(error, WrongInstanceError) else ""
+    return _encoder.encode(_Refusal(PROTOCOL_VERSION, error.code, wanted))
 
 
 class Initiator:
-    """The side that begins: hello(), then challenged() with what came back, and its result goes out. For one use."""
+    """The side that begins: hello(), then challenged() with what came back, and its result goes out. For one use.
 
-    def __init__(self, local: Identity, nonce: bytes) -> None:
+    `wanted`: the node that is to answer; None: whoever does.
+    """
+
+    def __init__(self, local: Identity, nonce: bytes, wanted: Instance | None = None) -> None:
         self._local = local
+        self._wanted = wanted
         self._hello = _hello(local, nonce)
         self._result: tuple[PeerIdentity, SessionKeys] | None = None
 
@@ -151,13 +169,15 @@ class Initiator:
 
     def challenged(self, message: bytes) -> bytes:
         """The own proof, for a challenge that is one. Raises HandshakeError; RefusedError if it is a refusal."""
-        _reject_refusal(message, self._local)
+        _reject_refusal(message, self._local, self._wanted)
         _check_version(message, _AnyChallenge, self._local)
         challenge = _decode(message, _Challenge)
         peer = _identify(challenge.hello, self._local)
         for secret in self._local.secrets:
             expected = _mac(secret, "responder", self._hello, challenge.hello)
             if any(hmac.compare_digest(expected, proof) for proof in challenge.proofs):
+                if self._wanted is not None and peer.role == "node" and peer.instance != self._wanted:
+                    raise WrongInstanceError(self._wanted, peer.instance)
                 proof = _mac(secret, "initiator", self._hello, message)
                 to_responder, to_initiator = _derive(secret, self._hello, message)
                 self._result = (peer, SessionKeys(send=to_responder, receive=to_initiator))
@@ -199,7 +219,7 @@ class Responder:
         claimed, self._claimed = self._claimed, None
         if claimed is None:
             raise RuntimeError("accept() follows challenge(), once")
-        _reject_refusal(proof, self._local)
+        _reject_refusal(proof, self._local, claimed.instance)
         given = _decode(proof, _Answer).proof
         for secret in self._local.secrets:
             if hmac.compare_digest(_mac(secret, "initiator", self._hello, self._challenge), given):
@@ -314,18 +334,25 @@ def _decode(message: bytes, kind: type[_S]) -> _S:
         raise HandshakeError("malformed", _SENTENCES["malformed"]) from error
 
 
-def _reject_refusal(message: bytes, local: Identity) -> None:
+def _reject_refusal(message: bytes, local: Identity, there: Instance | None) -> None:
+    """`there`: who the other side is, as far as that is known."""
     try:
         refused = msgspec.msgpack.decode(message[:MAX_MESSAGE_BYTES], type=_Refusal)
     except _UNDECODABLE:
         return
-    sentence = _SENTENCES.get(refused.code, "The other side gave no reason that this release knows: see its log.")
-    sentence = sentence.format(theirs=refused.version, ours=local.version)
+    node = refused.wanted or (there.node_id if there is not None else "")
+    sentence = _sentence(refused.code, local, theirs=refused.version, there=str(there), wanted=node)
     raise RefusedError(refused.code, f"Refused by the other side. {sentence}")
 
 
 def _error(code: str, local: Identity, theirs: int = 0) -> HandshakeError:
-    return HandshakeError(code, _SENTENCES[code].format(theirs=theirs, ours=local.version))
+    return HandshakeError(code, _sentence(code, local, theirs=theirs))
+
+
+def _sentence(code: str, local: Identity, *, theirs: int, there: str = "", wanted: str = "") -> str:
+    sentence = _SENTENCES.get(code, "The other side gave no reason that this release knows: see its log.")
+    node = f"node {wanted}" if wanted else "the node that it looked for"
+    return sentence.format(theirs=theirs, ours=local.version, here=local.instance, there=there, wanted=node)
 
 
 def _mac(secret: str, label: str, *parts: bytes) -> bytes:

@@ -69,7 +69,7 @@ async def connect(  # noqa: PLR0913 - keywords, most of them left out by most ca
             else:
                 await loop.create_unix_connection(lambda: handshake, str(unix))
             await handshake.done
-        except BaseException:
+        except (OSError, asyncio.CancelledError):
             handshake.abort()  # also when this was cancelled before the connection was handed over
             raise
     return connection

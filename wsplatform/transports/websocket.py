@@ -250,10 +250,10 @@ class WebSocketTransport:
         assert self._identity is not None
         backoff = Backoff(_FIRST_WAIT, _LONGEST_WAIT)
         while True:
-            initiator = Initiator(self._identity, secrets.token_bytes(NONCE_BYTES))
+            initiator = Initiator(self._identity, secrets.token_bytes(NONCE_BYTES), peer.instance)
             near = self._neighbour(peer)
             where = peer.address if near is None else str(near)
-            connection = DialledConnection(self, self._terms, initiator, peer.instance, where)
+            connection = DialledConnection(self, self._terms, initiator, where)
             tls = self._context.tls if peer.address.startswith("wss:") else None
             try:
                 url, limits = peer.address + PATH, self._terms.strangers

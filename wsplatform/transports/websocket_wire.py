@@ -320,13 +320,12 @@ class MeshConnection:
 
 
 class DialledConnection(MeshConnection):
-    """The side that connected to an address, to reach this very instance. `done` is set when it has ended."""
+    """The side that connected to an address, to reach whom the initiator wants. `done`: set when it has ended."""
 
     _mask = NO_KEY
 
-    def __init__(self, owner: Owner, terms: Terms, initiator: Initiator, wanted: Instance, address: str) -> None:
+    def __init__(self, owner: Owner, terms: Terms, initiator: Initiator, address: str) -> None:
         super().__init__(owner, terms, address)
-        self._wanted = wanted
         self.done = asyncio.Event()
         self._initiator = initiator
 
@@ -338,10 +337,7 @@ class DialledConnection(MeshConnection):
     def _shake(self, message: bytes) -> None:
         proof = self._initiator.challenged(message)
         self._prove(self._initiator.peer, self._initiator.keys)
-        if self._initiator.peer.instance == self._wanted:
-            self._write(proof)
-        else:
-            self.end(UNKNOWN_INSTANCE)
+        self._write(proof)
 
     def _first(self, envelopes: list[bytes]) -> None:
         if envelopes:

@@ -93,6 +93,7 @@ class Stranger(Recorder):
     def __init__(self, node_id: str) -> None:
         super().__init__()
         self.peer = Peer(Instance(node_id, "1"))
+        self.sent: list[bytes] = []
         self.sealer: Sealer
         self.opener: Opener
 
@@ -102,6 +103,7 @@ class Stranger(Recorder):
 
     def send(self, payload: bytes) -> None:
         assert self.connection is not None
+        self.sent.append(payload)
         self.connection.send_binary(payload)
 
     def say(self, *envelopes: bytes) -> None:
@@ -195,13 +197,38 @@ async def test_the_same_failure_is_not_logged_at_every_try(nodes: Nodes, logged:
 
 
 async def test_a_node_that_answers_at_the_wrong_address_is_left_alone(nodes: Nodes, logged: list[str]) -> None:
-    """The view says that b is at c's address."""
+    """The view says that b is at c's address. Both lines name all that are concerned; a's has the address, too."""
     a, c = await nodes.add("a"), await nodes.add("c")
     a.set_peers(frozenset({Peer(Instance("b", "1"), c.peer.address)}))
     c.set_peers(frozenset({a.peer}))
-    await eventually(lambda: any("the instance is not in the view" in line for line in logged))
+    here, there = a.peer.instance, c.peer.instance
+    looks = f"{c.peer.address} failed: {there} answers at the address of b/1: correct cluster.url of node b."
+    looked_for = f"{here} looks for node b here, at the address of {there}: correct cluster.url of node b."
+    await eventually(lambda: all(any(words in line for line in logged) for words in (looks, looked_for)))
     assert a.sees()
     assert c.sees()
+
+
+async def test_a_node_that_is_led_back_to_itself_says_by_whose_address(nodes: Nodes, logged: list[str]) -> None:
+    a = await nodes.add("a")
+    a.set_peers(frozenset({Peer(Instance("b", "1"), a.peer.address)}))
+    dialled = f"{a.peer.address} failed: Refused by the other side. {a.peer.instance} has connected to itself"
+    await eventually(lambda: any(f"{dialled}: correct cluster.url of node b." in line for line in logged))
+    assert a.sees()
+
+
+async def test_a_recorded_handshake_is_worth_nothing(nodes: Nodes) -> None:
+    a = await nodes.add("a")
+    recorded = await nodes.stranger(a)
+    await recorded.join(a)
+    again = await nodes.stranger(a)
+    again.send(recorded.sent[0])
+    await eventually(lambda: again.messages)
+    again.send(recorded.sent[1])
+    await eventually(lambda: again.end)
+    assert again.end == (4101, "refused")
+    assert b"wrong_secret" in again.messages[1]
+    assert a.listener.up_now == {"0"}
 
 
 async def test_what_is_not_a_mesh_is_said_to_the_operator(nodes: Nodes, logged: list[str]) -> None:
@@ -315,7 +342,7 @@ async def test_another_instance_with_ones_own_id_is_refused(nodes: Nodes, logged
 # What peers send
 
 
-@pytest.mark.parametrize("how", ["garbage", "changed", "repeated", "removed", "no batch", "text"])
+@pytest.mark.parametrize("how", ["garbage", "changed", "cut", "repeated", "removed", "swapped", "no batch", "text"])
 async def test_a_peer_that_breaks_the_protocol_is_dropped_and_nobody_else(nodes: Nodes, how: str) -> None:
     a, b = await nodes.pair()
     stranger = await nodes.stranger(a)
@@ -326,6 +353,11 @@ async def test_a_peer_that_breaks_the_protocol_is_dropped_and_nobody_else(nodes:
         stranger.send(b"garbage")
     elif how == "changed":
         stranger.send(sealed[:-1] + b"x")
+    elif how == "cut":
+        stranger.send(sealed[:-1])
+    elif how == "swapped":
+        stranger.say(b"two")
+        stranger.send(sealed)
     elif how == "repeated":
         stranger.send(sealed)
         stranger.send(sealed)
@@ -341,6 +373,30 @@ async def test_a_peer_that_breaks_the_protocol_is_dropped_and_nobody_else(nodes:
     assert stranger.end[0] == (4100 if how in ("no batch", "text") else 4106)
     assert a.listener.envelopes["0"] == ([b"one"] if how in ("repeated", "no batch") else [])
     assert a.listener.downs == {"0": 1}
+    assert a.sees(b)
+
+
+async def test_a_peer_that_floods_disturbs_nobody(nodes: Nodes) -> None:
+    """A million small envelopes as fast as they go in, while two others talk to each other."""
+    a, b = await nodes.pair()
+    stranger = await nodes.stranger(a)
+    await stranger.join(a)
+    flood = encode_batch([b"x" * 10] * 5000)
+    asked = 0.0
+    for number in range(200):
+        stranger.send(stranger.sealer.seal(flood, b"mesh"))
+        if number % 20 == 0:
+            began = asyncio.get_running_loop().time()
+            assert a.send(b, b"%d" % number)
+            await eventually(lambda number=number: b"%d" % number in b.got(a))
+            asked = max(asked, asyncio.get_running_loop().time() - began)
+        await asyncio.sleep(0)
+    await eventually(lambda: len(a.listener.envelopes["0"]) == 1_000_000)
+    assert asked < 2.0
+    assert not a.listener.downs
+    assert not b.listener.downs
+    stranger.send(b"garbage")
+    await eventually(lambda: stranger.end == (4106, "bad_seal"))
     assert a.sees(b)
 
 
