@@ -8,10 +8,14 @@ from __future__ import annotations
 import random
 import secrets
 import subprocess
-from contextlib import ExitStack
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Self
 
 from tests.support.processes import Host
+
+_DELAY = (sys.executable, "-m", "tests.support.delay")
 
 
 class Network:
@@ -52,6 +56,21 @@ class Network:
         self.lose(one, other)
         self.lose(other, one)
 
+    def delay(self, host: Host, seconds: float) -> None:
+        """Whatever comes to or from this host takes so much longer, until the end of the network."""
+        number = self.hosts.index(host)
+        plug, near, far = f"{self._name}p{number}", f"{self._name}n{number}", f"{self._name}f{number}"
+        switch = f"{self._name}-switch"
+        for name in self._namespaces:
+            _inside(name, *_DELAY, "whole", "eth0")
+        _run(*_DELAY, "whole", f"{self._name}here")
+        _inside(switch, "ip", "link", "set", plug, "nomaster")
+        _inside(switch, "ip", "link", "add", near, "type", "veth", "peer", "name", far)
+        for device in (near, far):
+            _inside(switch, "ip", "link", "set", device, "up")
+        self._stack.enter_context(_slow_cable(switch, seconds, plug, near))
+        _inside(switch, "ip", "link", "set", far, "master", "bridge")
+
     def heal(self) -> None:
         """End all faults."""
         for name in self._namespaces:
@@ -79,6 +98,18 @@ class Network:
         _inside(switch, "ip", "link", "set", "tests", "master", "bridge", "up")
         _run("ip", "address", "add", f"{self._net}.254/24", "dev", here)
         _run("ip", "link", "set", here, "up")
+
+
+@contextmanager
+def _slow_cable(namespace: str, seconds: float, *devices: str) -> Iterator[None]:
+    command = ["ip", "netns", "exec", namespace, *_DELAY, str(seconds), *devices]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as cable:
+        try:
+            assert cable.stdout is not None
+            assert cable.stdout.readline()
+            yield
+        finally:
+            cable.kill()
 
 
 def _inside(namespace: str, *command: str) -> None:
