@@ -127,13 +127,48 @@ class NodeStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     dropped: int = 0
 
 
+LinkState = Literal["connecting", "resuming", "exchanging", "up", "left"]
+
+
+class LinkStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The link with one peer, since it was made; `transport` is what carries it, None when that is not known.
+
+    state: connecting; resuming (connected, the two agree on what has arrived); exchanging (they tell each other their
+    interest); up; left (out of the view, and kept for a while). since: Unix time of the last change between connected
+    and not. rtt: seconds, 0 when never measured. queued: bytes that wait for the transport; unacknowledged: bytes given
+    to it that may not have arrived. sent, received, replayed, duplicates: envelopes; duplicates came twice and were
+    dropped. dropped: publications that it will never have, by cause, and what came from it malformed. gaps:
+    publications of its that will never come. canary: seconds that a small publication last took to the peer's
+    subscribers and back, None when none came back yet; canary_late: how many were not back when the next was due.
+    """
+
+    node_id: str
+    incarnation: str
+    address: str
+    state: LinkState
+    transport: str | None
+    since: float
+    rtt: float
+    queued: int
+    unacknowledged: int
+    sent: int
+    received: int
+    replayed: int
+    duplicates: int
+    dropped: dict[str, int]
+    gaps: int
+    canary: float | None = None
+    canary_late: int = 0
+
+
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
-    """A node's report, and the newest versions of view and configuration that it has."""
+    """A node's report, and the newest versions of view and configuration that it has. links: with its peers."""
 
     instance: Instance
     view: int
     config: int
     status: NodeStatus
+    links: tuple[LinkStatus, ...] = ()
 
 
 class Known(msgspec.Struct, frozen=True, array_like=True):
@@ -158,34 +193,3 @@ class HeartbeatReply:
 
     view: View | None = None
     config: ClusterConfig | None = None
-
-
-LinkState = Literal["connecting", "resuming", "exchanging", "up", "left"]
-
-
-class LinkStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The link with one peer, since it was made; `transport` is what carries it, None when that is not known.
-
-    state: connecting; resuming (connected, the two agree on what has arrived); exchanging (they tell each other their
-    interest); up; left (out of the view, and kept for a while). since: Unix time of the last change between connected
-    and not. rtt: seconds, 0 when never measured. queued: bytes that wait for the transport; unacknowledged: bytes given
-    to it that may not have arrived. sent, received, replayed, duplicates: envelopes; duplicates came twice and were
-    dropped. dropped: publications that it will never have, by cause, and what came from it malformed. gaps:
-    publications of its that will never come.
-    """
-
-    node_id: str
-    incarnation: str
-    address: str
-    state: LinkState
-    transport: str | None
-    since: float
-    rtt: float
-    queued: int
-    unacknowledged: int
-    sent: int
-    received: int
-    replayed: int
-    duplicates: int
-    dropped: dict[str, int]
-    gaps: int

@@ -164,6 +164,8 @@ class ClusterTable(_Table, frozen=True):
     replay_seconds: For how long publications are kept for a node that cannot be reached: what was not acknowledged when
         the connection broke, and what follows. Older ones are dropped, and counted.
     replay_bytes: How much memory they may take for each other node; with more, the oldest are dropped, and counted.
+    canary_seconds: How often a node times a small publication to each other node and back, as `wsplatform links` shows
+        it. 0: never.
     """
 
     name: str = "wsplatform"
@@ -184,6 +186,7 @@ class ClusterTable(_Table, frozen=True):
     interest_seconds: Positive = 2.0
     replay_seconds: Positive = 30.0
     replay_bytes: Size = 67_108_864
+    canary_seconds: Annotated[float, msgspec.Meta(ge=0, le=YEAR)] = 5.0
 
 
 class NatsTable(_Table, frozen=True):

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+import msgspec
 from loguru import logger
 from sanic import Blueprint
 
 from wsplatform import __version__
 from wsplatform.app.parts import Process
 from wsplatform.errors import PlatformError
-from wsplatform.model import ClusterConfig, Member, NodeStatus, Publication, View
+from wsplatform.model import ClusterConfig, LinkStatus, Member, NodeStatus, Publication, View
 from wsplatform.net.upgrade import Acceptor
+from wsplatform.node import canary
 from wsplatform.node.backend import Backend
 from wsplatform.node.directory import Directory
 from wsplatform.node.eviction import Eviction
@@ -58,6 +60,9 @@ class NodePart:
         self._policy = Policy()
         self._sessions = Sessions()
         self._relay = Relay(self._transport, self._deliver, process.sweep, settings.cluster)
+        self._canary = canary.CanaryRounds(
+            process.instance.node_id, self._relay, self._reachable, settings.cluster.canary_seconds
+        )
         self._subscriptions = Subscriptions(self._relay)
         self._fanout = Fanout(self._subscriptions.groups, loop.call_soon)
         self._publisher = Publisher(self._fanout, self._relay)
@@ -78,6 +83,9 @@ class NodePart:
         own = Peer(self._process.instance, self._process.addresses.cluster_url)
         await self._relay.start(own)
         self._process.sweep.add(self._mesh_watch)
+        if self._process.settings.cluster.canary_seconds:
+            self._canary.start()
+            self._process.sweep.add(self._canary)
         await self._membership.start()
 
     async def drain(self) -> None:
@@ -87,6 +95,7 @@ class NodePart:
     async def close(self) -> None:
         """Close what `start` opened. Idempotent."""
         self._process.sweep.discard(self._mesh_watch)
+        self._process.sweep.discard(self._canary)
         await self._relay.stop()
         await self._http.close()
 
@@ -142,6 +151,9 @@ class NodePart:
             dropped=self._relay.dropped,
         )
 
+    def links(self) -> tuple[LinkStatus, ...]:
+        return tuple(self._timed(link) for link in self._relay.links())
+
     def config_changed(self, config: ClusterConfig) -> None:
         self._policy.update(config)
 
@@ -154,7 +166,17 @@ class NodePart:
 
     def _deliver(self, channel: str, publication: Publication) -> None:
         """The relay is made before the fan-out, which needs the subscriptions, which need the relay."""
-        self._fanout.deliver(channel, publication)
+        if channel.startswith(canary.PREFIX):
+            self._canary.received(publication)
+        else:
+            self._fanout.deliver(channel, publication)
+
+    def _reachable(self) -> Iterator[str]:
+        return (peer_id for peer_id in self._relay.peers if self._relay.reaches(peer_id))
+
+    def _timed(self, link: LinkStatus) -> LinkStatus:
+        canary = self._canary.status(link.node_id)
+        return msgspec.structs.replace(link, canary=canary.round_trip, canary_late=canary.late)
 
     def _uptime(self) -> float:
         return asyncio.get_running_loop().time() - self._began

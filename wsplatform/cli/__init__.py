@@ -24,6 +24,7 @@ COMMANDS = {
     "config": ("config", "Show the settings in force, or check them."),
     "haproxy": ("haproxy", "The load balancer's configuration."),
     "key": ("key", "API keys: create, list, revoke."),
+    "links": ("links", "The links between nodes: delays, and what was lost."),
     "migrate": ("migrate", "Bring the registry's database up to date."),
     "nodes": ("nodes", "The cluster's nodes and their state."),
     "publish": ("publish", "Publish to a channel."),

@@ -85,12 +85,12 @@ def ask(server: Server, method: str, path: str, body: Any = None) -> Any:
     return asyncio.run(once())
 
 
-def ask_all(server: Server, path: str) -> list[dict[str, Any]]:
-    """All items of a list of the admin API."""
+def ask_all(server: Server, path: str, **query: str) -> list[dict[str, Any]]:
+    """All items of a list of the admin API that the query asks for."""
     items: list[dict[str, Any]] = []
     cursor: str | None = ""
     while cursor is not None:
-        page = ask(server, "GET", f"{path}?limit=1000&cursor={cursor}")
+        page = ask(server, "GET", f"{path}?{urlencode({**query, 'limit': 1000, 'cursor': cursor})}")
         items += page["items"]
         cursor = page["next"]
     return items

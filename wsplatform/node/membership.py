@@ -43,7 +43,7 @@ from wsplatform.core.node_events import (
 from wsplatform.core.node_life import Life, Timing, step
 from wsplatform.core.throttle import Throttle
 from wsplatform.errors import PlatformError, RequestError
-from wsplatform.model import ClusterConfig, Heartbeat, Known, Member, NodeStatus, View
+from wsplatform.model import ClusterConfig, Heartbeat, Known, LinkStatus, Member, NodeStatus, View
 from wsplatform.net.tasks import Tasks
 from wsplatform.node.registry_client import RegistryService
 
@@ -74,6 +74,8 @@ class LocalNode(Protocol):
     def status(self) -> NodeStatus:
         """Gauges and counters of the moment; `state`, `ready` and `draining` are filled in by the caller."""
         ...
+
+    def links(self) -> tuple[LinkStatus, ...]: ...
 
 
 class Membership:
@@ -253,7 +255,13 @@ class Membership:
         )
         try:
             reply = await self._client.heartbeat(
-                Heartbeat(instance=self._own.instance, view=known.view, config=known.config, status=status)
+                Heartbeat(
+                    instance=self._own.instance,
+                    view=known.view,
+                    config=known.config,
+                    status=status,
+                    links=self._local.links(),
+                )
             )
         except PlatformError as error:
             if _says(error, "not_registered"):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import msgspec
 
-from wsplatform.model import Member, NodeStatus, Scope
+from wsplatform.model import LinkStatus, Member, NodeStatus, Scope
 
 
 class NodeRecord(msgspec.Struct, frozen=True, kw_only=True):
     """An instance of the view. Times are seconds since 1970 (UTC).
 
-    status: its newest report, None before the first; view, config: the newest versions that it said it has.
+    status, links: its newest report, None and () before the first; view, config: the newest versions that it said it
+    has.
     """
 
     member: Member
@@ -19,6 +20,7 @@ class NodeRecord(msgspec.Struct, frozen=True, kw_only=True):
     last_seen: float
     view: int
     config: int
+    links: tuple[LinkStatus, ...] = ()
 
 
 class KeyRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -44,6 +44,7 @@ class _Report:
     draining: bool
     last_seen: float
     status: NodeStatus | None = None
+    links: tuple[LinkStatus, ...] = ()
     view: int = 0
     config: int = 0
     sampled: bool = True
@@ -138,6 +139,7 @@ class Registry:
         self._silence.heard(beat.instance, _now())
         report.last_seen = self._clock()
         report.status = beat.status
+        report.links = beat.links
         report.view = beat.view
         report.config = beat.config
         report.sampled = False
@@ -166,6 +168,7 @@ class Registry:
                     last_seen=report.last_seen,
                     view=report.view,
                     config=report.config,
+                    links=report.links,
                 )
             )
         return tuple(records)

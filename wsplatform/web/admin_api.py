@@ -1,4 +1,4 @@
-"""`/admin/v1/…`: nodes, channel rules, API keys and plugins, for people with an admin key. See admin_doc.py too."""
+"""`/admin/v1/…`: nodes, links, channel rules, API keys and plugins, for people with an admin key. See admin_doc.py too."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from wsplatform.core.channels import RuleBook, valid_channel
 from wsplatform.core.keys import KeyRing
 from wsplatform.core.throttle import Throttle
 from wsplatform.errors import RequestError
-from wsplatform.model import ChannelRule, ClusterConfig, Scope, View
+from wsplatform.model import ChannelRule, ClusterConfig, LinkStatus, Scope, View
 from wsplatform.plugins.base import PluginStatus
 from wsplatform.registry.records import KeyRecord, NodeRecord
 from wsplatform.web import admin_types as words
@@ -75,6 +75,7 @@ def admin_blueprint(
         blueprint.add_route(gate.guarded(handler), path, methods=[method], name=name, stream=stream)
 
     route("GET", "/nodes", "list_nodes", cluster.nodes)
+    route("GET", "/links", "list_links", cluster.links)
     route("GET", "/plugins", "list_plugins", cluster.plugins)
     route("GET", "/rules", "list_rules", rules.page)
     route("GET", "/rules/test", "test_rules", rules.test)
@@ -128,6 +129,13 @@ class _Cluster:
         taken, following = page(wanted, lambda record: record.member.node_id, str, asked)
         items = [_node(record) for record in taken]
         return _json(words.NodePage(view=self._nodes.view.number, items=items, next=following))
+
+    async def links(self, request: Request) -> HTTPResponse:
+        asked = query(request, words.LinkQuery)
+        found = (_link(record.member.node_id, link) for record in await self._nodes.nodes() for link in record.links)
+        wanted = (link for link in found if _wanted_link(link, asked))
+        taken, following = page(wanted, lambda link: (link.node, link.peer), tuple[str, str], asked)
+        return _json(words.LinkPage(items=taken, next=following))
 
     async def plugins(self, request: Request) -> HTTPResponse:
         asked = query(request, words.PageQuery)
@@ -200,6 +208,17 @@ def _wanted(record: NodeRecord, asked: words.NodeQuery) -> bool:
         and asked.ready in (None, member.ready)
         and asked.draining in (None, member.draining)
     )
+
+
+def _wanted_link(link: words.LinkItem, asked: words.LinkQuery) -> bool:
+    return (
+        asked.node in ("", link.node) and asked.peer in ("", link.peer) and asked.state in (None, link.state)
+    )
+
+
+def _link(node_id: str, link: LinkStatus) -> words.LinkItem:
+    told = msgspec.structs.asdict(link)
+    return words.LinkItem(node=node_id, peer=told.pop("node_id"), **told)
 
 
 def _node(record: NodeRecord) -> words.NodeItem:

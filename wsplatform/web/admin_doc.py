@@ -18,6 +18,7 @@ TAG: Final = {
 _REF: Final = "#/components/schemas/{name}"
 _TYPES: Final = (
     words.ErrorReply,
+    words.LinkPage,
     words.NodePage,
     words.RulePage,
     words.RuleMatch,
@@ -52,6 +53,14 @@ def _paths() -> dict[str, Any]:
         "/admin/v1/nodes": {
             "get": _operation("list_nodes", "The nodes of the cluster", {"200": _json("By id.", words.NodePage)})
             | {"parameters": _query(words.NodeQuery)}
+        },
+        "/admin/v1/links": {
+            "get": _operation(
+                "list_links",
+                "The links between the nodes",
+                {"200": _json("By node and peer.", words.LinkPage)},
+            )
+            | {"parameters": _query(words.LinkQuery)}
         },
         "/admin/v1/rules": {
             "get": _operation("list_rules", "The channel rules", {"200": _json("By pattern.", words.RulePage)})

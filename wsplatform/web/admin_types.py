@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from wsplatform.model import ChannelRule, NodeStatus, Scope
+from wsplatform.model import ChannelRule, LinkState, NodeStatus, Scope
 
 MAX_TEXT: Final = 1024
 
@@ -67,6 +67,51 @@ class NodeItem(msgspec.Struct, frozen=True, kw_only=True):
     view: int
     config: int
     status: NodeStatus | None
+
+
+class LinkQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    node: Annotated[str, msgspec.Meta(max_length=MAX_TEXT, description="Those of this node, by its id.")] = ""
+    peer: Annotated[str, msgspec.Meta(max_length=MAX_TEXT, description="Those that lead to this node.")] = ""
+    state: Annotated[LinkState | None, msgspec.Meta(description="Those in this state.")] = None
+
+
+class LinkItem(msgspec.Struct, frozen=True, kw_only=True):
+    """A node's link with one of its peers, as the node last reported it. Times are seconds, moments since 1970 (UTC).
+
+    state: connecting; resuming (they agree on what has arrived); exchanging (they tell each other which channels they
+    want); up; left (the peer is out of the view, the link is kept for a while). since: when it was last connected or
+    disconnected. transport: what carries it now, null when that is not known. rtt: of the link, 0 before it was first
+    measured; canary: of a publication to the peer's subscribers and back, null before the first; canary_late: how many
+    of those were not back when the next was due. queued: bytes that wait; unacknowledged: bytes that may not have
+    arrived. sent, received, replayed, duplicates: messages since the link was made. dropped: publications that the
+    peer will never get, by cause; gaps: publications of the peer that will never come.
+    """
+
+    node: str
+    peer: str
+    incarnation: str
+    address: str
+    state: LinkState
+    transport: str | None
+    since: float
+    rtt: float
+    canary: float | None
+    canary_late: int
+    queued: int
+    unacknowledged: int
+    sent: int
+    received: int
+    replayed: int
+    duplicates: int
+    dropped: dict[str, int]
+    gaps: int
+
+
+class LinkPage(msgspec.Struct, frozen=True, kw_only=True):
+    """next: cursor of the next page, null at the end."""
+
+    items: list[LinkItem]
+    next: str | None
 
 
 class NodePage(msgspec.Struct, frozen=True, kw_only=True):
