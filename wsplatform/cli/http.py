@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from typing import Any, Literal, Self
+from urllib.parse import urlencode
 
 import aiohttp
 import msgspec

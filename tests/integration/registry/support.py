@@ -9,7 +9,16 @@ from typing import Any
 
 import msgspec
 
-from wsplatform.model import Heartbeat, HeartbeatReply, Instance, Member, NodeStatus, Registration
+from wsplatform.model import (
+    Heartbeat,
+    HeartbeatReply,
+    Instance,
+    LinkState,
+    LinkStatus,
+    Member,
+    NodeStatus,
+    Registration,
+)
 from wsplatform.registry.service import Registry
 from wsplatform.settings import RegistryTable
 
@@ -58,10 +67,12 @@ class Node:
         self.config = registration.config.version
         return registration
 
-    async def beat(self, registry: Registry, *, ready: bool = False, draining: bool = False) -> HeartbeatReply:
+    async def beat(
+        self, registry: Registry, *, ready: bool = False, draining: bool = False, links: tuple[LinkStatus, ...] = ()
+    ) -> HeartbeatReply:
         status = NodeStatus(state="ready", ready=ready, draining=draining, uptime=1.0, sessions=3)
         reply = await registry.heartbeat(
-            Heartbeat(instance=self.instance, view=self.view, config=self.config, status=status)
+            Heartbeat(instance=self.instance, view=self.view, config=self.config, status=status, links=links)
         )
         self.view = reply.view.number if reply.view else self.view
         self.config = reply.config.version if reply.config else self.config
@@ -70,6 +81,28 @@ class Node:
     @property
     def instance_parts(self) -> tuple[str, str]:
         return self.instance.node_id, self.instance.incarnation
+
+
+def link(peer_id: str, state: LinkState = "up") -> LinkStatus:
+    return LinkStatus(
+        node_id=peer_id,
+        incarnation="1",
+        address=f"ws://{peer_id}:8000",
+        state=state,
+        transport="websocket",
+        since=1.5,
+        rtt=0.002,
+        queued=10,
+        unacknowledged=20,
+        sent=30,
+        received=40,
+        replayed=5,
+        duplicates=6,
+        dropped={"expired": 7},
+        gaps=8,
+        canary=0.003,
+        canary_late=1,
+    )
 
 
 def ids(registry: Registry) -> list[str]:

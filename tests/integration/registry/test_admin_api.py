@@ -15,7 +15,7 @@ from urllib.parse import quote
 import pytest
 from openapi_spec_validator import validate
 
-from tests.integration.registry.support import Node, running
+from tests.integration.registry.support import Node, link, running
 from wsplatform.model import ChannelRule
 from wsplatform.plugins.base import PluginStatus
 from wsplatform.registry.service import Registry
@@ -130,6 +130,35 @@ class TestNodes:
         assert [item["id"] for item in ready] == ["n0", "n2", "n4", "n6"]
         one = await pages(client, "/admin/v1/nodes?contains=5&ready=false")
         assert [item["id"] for item in one] == ["n5"]
+
+
+class TestLinks:
+    async def test_are_as_the_nodes_have_reported_them(self, client, registry):
+        a, b = Node("a"), Node("b")
+        for node in (a, b):
+            await node.register(registry)
+        assert (await client.get("/admin/v1/links", headers=ADMIN)).json() == {"items": [], "next": None}
+        await a.beat(registry, links=(link("b"),))
+        (item,) = (await client.get("/admin/v1/links", headers=ADMIN)).json()["items"]
+        assert (item["node"], item["peer"], item["state"], item["transport"]) == ("a", "b", "up", "websocket")
+        assert (item["rtt"], item["canary"], item["canary_late"]) == (0.002, 0.003, 1)
+        assert (item["queued"], item["unacknowledged"], item["replayed"]) == (10, 20, 5)
+        assert (item["dropped"], item["gaps"]) == ({"expired": 7}, 8)
+
+    async def test_are_filtered_and_paged(self, client, registry):
+        names = ["a", "b", "c"]
+        nodes = [Node(name) for name in names]
+        for node in nodes:
+            await node.register(registry)
+        for node in nodes:
+            others = [name for name in names if name != node.instance.node_id]
+            await node.beat(registry, links=tuple(link(name, "up" if name == "a" else "left") for name in others))
+        pairs = [(item["node"], item["peer"]) for item in await pages(client, "/admin/v1/links?limit=2")]
+        assert pairs == [("a", "b"), ("a", "c"), ("b", "a"), ("b", "c"), ("c", "a"), ("c", "b")]
+        found = await pages(client, "/admin/v1/links?limit=1&peer=a&state=up")
+        assert [(item["node"], item["peer"]) for item in found] == [("b", "a"), ("c", "a")]
+        assert [item["peer"] for item in await pages(client, "/admin/v1/links?node=c&state=left&limit=5")] == ["b"]
+        assert code(await client.get("/admin/v1/links?state=gone", headers=ADMIN)) == (400, "bad_query")
 
 
 class TestRules:
