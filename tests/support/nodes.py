@@ -5,7 +5,7 @@ from __future__ import annotations
 from wsplatform.core.handshake import Identity
 from wsplatform.core.node_life import Timing
 from wsplatform.errors import PlatformError, StartError
-from wsplatform.model import ClusterConfig, Instance, Member, NodeStatus, View
+from wsplatform.model import ClusterConfig, Instance, LinkStatus, Member, NodeStatus, View
 from wsplatform.net.tasks import Tasks
 from wsplatform.node.membership import Membership
 from wsplatform.node.registry_client import HttpRegistryClient, RegistryClient
@@ -55,6 +55,9 @@ class ObservedNode:
 
     def status(self) -> NodeStatus:
         return NodeStatus(state="", ready=False, draining=False, uptime=1.0, sessions=7)
+
+    def links(self) -> tuple[LinkStatus, ...]:
+        return ()
 
     def config_changed(self, config: ClusterConfig) -> None:
         self.configs.append(config)

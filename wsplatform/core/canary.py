@@ -1,4 +1,4 @@
-"""Small publications that are sent to each peer and come back: when the next one is due, and what the last ones took."""
+"""Small publications that are sent to each peer and come back: when the next one is due, how long it took."""
 
 from __future__ import annotations
 

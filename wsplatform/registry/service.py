@@ -18,7 +18,17 @@ from loguru import logger
 
 from wsplatform.core.roster import Roster, Silence, check_member, superseded
 from wsplatform.errors import RegistryUnavailable, RequestError, StartError
-from wsplatform.model import Heartbeat, HeartbeatReply, Instance, Known, Member, NodeStatus, Registration, View
+from wsplatform.model import (
+    Heartbeat,
+    HeartbeatReply,
+    Instance,
+    Known,
+    LinkStatus,
+    Member,
+    NodeStatus,
+    Registration,
+    View,
+)
 from wsplatform.net.tasks import Tasks
 from wsplatform.registry import migrate, rows
 from wsplatform.registry.configuration import Configuration

@@ -1,4 +1,4 @@
-"""`/admin/v1/…`: nodes, links, channel rules, API keys and plugins, for people with an admin key. See admin_doc.py too."""
+"""`/admin/v1/…`: nodes, links, channel rules, API keys and plugins, for people with an admin key; see admin_doc.py."""
 
 from __future__ import annotations
 
@@ -211,9 +211,7 @@ def _wanted(record: NodeRecord, asked: words.NodeQuery) -> bool:
 
 
 def _wanted_link(link: words.LinkItem, asked: words.LinkQuery) -> bool:
-    return (
-        asked.node in ("", link.node) and asked.peer in ("", link.peer) and asked.state in (None, link.state)
-    )
+    return asked.node in ("", link.node) and asked.peer in ("", link.peer) and asked.state in (None, link.state)
 
 
 def _link(node_id: str, link: LinkStatus) -> words.LinkItem:

@@ -83,7 +83,7 @@ class Node:
         return self.instance.node_id, self.instance.incarnation
 
 
-def link(peer_id: str, state: LinkState = "up") -> LinkStatus:
+def link_with(peer_id: str, state: LinkState = "up") -> LinkStatus:
     return LinkStatus(
         node_id=peer_id,
         incarnation="1",

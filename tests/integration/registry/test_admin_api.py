@@ -15,7 +15,7 @@ from urllib.parse import quote
 import pytest
 from openapi_spec_validator import validate
 
-from tests.integration.registry.support import Node, link, running
+from tests.integration.registry.support import Node, link_with, running
 from wsplatform.model import ChannelRule
 from wsplatform.plugins.base import PluginStatus
 from wsplatform.registry.service import Registry
@@ -138,7 +138,7 @@ class TestLinks:
         for node in (a, b):
             await node.register(registry)
         assert (await client.get("/admin/v1/links", headers=ADMIN)).json() == {"items": [], "next": None}
-        await a.beat(registry, links=(link("b"),))
+        await a.beat(registry, links=(link_with("b"),))
         (item,) = (await client.get("/admin/v1/links", headers=ADMIN)).json()["items"]
         assert (item["node"], item["peer"], item["state"], item["transport"]) == ("a", "b", "up", "websocket")
         assert (item["rtt"], item["canary"], item["canary_late"]) == (0.002, 0.003, 1)
@@ -152,7 +152,7 @@ class TestLinks:
             await node.register(registry)
         for node in nodes:
             others = [name for name in names if name != node.instance.node_id]
-            await node.beat(registry, links=tuple(link(name, "up" if name == "a" else "left") for name in others))
+            await node.beat(registry, links=tuple(link_with(name, "up" if name == "a" else "left") for name in others))
         pairs = [(item["node"], item["peer"]) for item in await pages(client, "/admin/v1/links?limit=2")]
         assert pairs == [("a", "b"), ("a", "c"), ("b", "a"), ("b", "c"), ("c", "a"), ("c", "b")]
         found = await pages(client, "/admin/v1/links?limit=1&peer=a&state=up")
