@@ -27,8 +27,8 @@ AFTERWARDS = 2.0
 """Seconds for which publications go on when all is well again."""
 
 CATCH_UP = 30.0
-SETTINGS = {"WSP_CLUSTER__CANARY_SECONDS": "0", "WSP_LOG__LEVEL": "WARNING"}
-"""A canary that is lost would be counted, too."""
+SETTINGS = {"WSP_CLUSTER__CANARY_SECONDS": "0", "WSP_CLIENT__MAX_OUTBOX_BYTES": "67108864"}
+"""A canary that is lost would be counted, too. What was kept for seconds comes all at once, faster than clients read."""
 
 Fault = Callable[[Cluster, Network], Awaitable[None]]
 
@@ -81,6 +81,7 @@ async def running(folder: Path, network: Network, **settings: str) -> AsyncItera
         for client in clients:
             await client.subscribe(CHANNEL)
         yield cluster, clients
+        assert [client.close_code for client in clients] == [None] * len(clients)
 
 
 @pytest.mark.parametrize(

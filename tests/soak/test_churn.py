@@ -205,7 +205,8 @@ async def test_churn_leaves_nothing_behind(tmp_path: Path) -> None:
         print(  # noqa: T201 - what the churn was
             f"{crowd.sessions} sessions, {crowd.rude} rude ones, {crowd.publications} publications;"
             f" memory {early / 1e6:.1f} MB after the first quarter, {late / 1e6:.1f} MB at the end"
-            f" ({late / early:.3f}), {before[0]} descriptors and {before[1]} tasks before"
+            f" ({late / early:.3f}), by minute {[round(one / 1e6, 1) for one in samples[::60]]};"
+            f" {before[0]} descriptors and {before[1]} tasks before"
         )
         await asyncio.sleep(10)  # those who never said who they are
         assert await at_rest(node) == before

@@ -21,8 +21,12 @@ Run = Callable[..., Awaitable[str]]
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def cluster() -> AsyncIterator[LocalCluster]:
     """Admits nothing by itself."""
-    env = {"WSP_LOG__LEVEL": "WARNING", "WSP_CLIENT__ALLOW_ANONYMOUS": "true"}
-    async with LocalCluster("--nodes", "1", "--env", "production", env=env) as cluster:
+    env = {
+        "WSP_LOG__LEVEL": "WARNING",
+        "WSP_CLIENT__ALLOW_ANONYMOUS": "true",
+        "WSP_CLUSTER__CANARY_SECONDS": "0.5",
+    }
+    async with LocalCluster("--nodes", "2", "--env", "production", env=env) as cluster:
         yield cluster
 
 
@@ -52,9 +56,30 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 
 
 async def test_nodes_are_listed(run: Run, registry: tuple[str, ...]) -> None:
-    (record,) = json.loads(await run("nodes", "--json", *registry))
-    assert (record["id"], record["ready"]) == ("node-1", True)
+    records = json.loads(await run("nodes", "--json", *registry))
+    assert [(record["id"], record["ready"]) for record in records] == [("node-1", True), ("node-2", True)]
     assert "node-1  http://127.0.0.1:" in await run("nodes", *registry)
+
+
+async def test_links_are_listed_with_what_they_take(run: Run, registry: tuple[str, ...]) -> None:
+    async def timed() -> bool:
+        links = json.loads(await run("links", "--json", *registry))
+        return len(links) == 2 and all(link["canary"] is not None and link["rtt"] for link in links)
+
+    await eventually(timed, within=10)
+    (link,) = json.loads(await run("links", "--json", "--node", "node-2", *registry))
+    assert (link["node"], link["peer"], link["state"], link["dropped"], link["gaps"]) == (
+        "node-2",
+        "node-1",
+        "up",
+        {},
+        0,
+    )
+    assert 0 < link["rtt"] < 5
+    assert 0 < link["canary"] < 5
+    head, *rows = (await run("links", *registry)).splitlines()
+    assert head.split()[:4] == ["NODE", "PEER", "STATE", "BY"]
+    assert [row.split()[:3] for row in rows] == [["node-1", "node-2", "up"], ["node-2", "node-1", "up"]]
 
 
 async def test_rules_open_channels_and_close_them(run: Run, registry: tuple[str, ...], node: tuple[str, ...]) -> None:
