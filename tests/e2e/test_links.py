@@ -28,7 +28,7 @@ AFTERWARDS = 2.0
 
 CATCH_UP = 30.0
 SETTINGS = {"WSP_CLUSTER__CANARY_SECONDS": "0", "WSP_CLIENT__MAX_OUTBOX_BYTES": "67108864"}
-"""A canary that is lost would be counted, too. What was kept for seconds comes all at once, faster than clients read."""
+"""A canary that is lost would be counted, too. What was kept for seconds comes faster than clients read."""
 
 Fault = Callable[[Cluster, Network], Awaitable[None]]
 
