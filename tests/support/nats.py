@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
@@ -9,10 +10,18 @@ import socket
 import subprocess
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
+
+import msgspec
 
 from tests.support.processes import free_port
+from tests.support.wait import eventually
+from wsplatform.settings import NatsTable
+from wsplatform.testing.transport_nodes import SETTINGS, TransportNode, introduce
+from wsplatform.transports import nats
+from wsplatform.transports.base import Transport, TransportContext
 
 _START_SECONDS = 10
 
@@ -75,3 +84,39 @@ class Server:
                 return probe.recv(4) == b"INFO"
         except OSError:
             return False
+
+
+class Nodes:
+    """Nodes that are nothing but the transport nats, on `server` unless told otherwise."""
+
+    def __init__(self, server: Server) -> None:
+        self.all: list[TransportNode] = []
+        self._server = server
+
+    async def add(
+        self, node_id: str, port: int = 0, *, table: NatsTable | None = None, **cluster: Any
+    ) -> TransportNode:
+        """port: of loopback, where the server is reached. cluster: what differs from the settings of the tests."""
+        table = table or NatsTable(urls=(f"nats://127.0.0.1:{port or self._server.port}",))
+
+        def create(context: TransportContext) -> Transport:
+            return nats.create(replace(context, nats=table))
+
+        node = TransportNode(node_id, create, msgspec.structs.replace(SETTINGS, **cluster))
+        self.all.append(node)
+        await node.start()
+        return node
+
+    async def pair(self, **ports: int) -> tuple[TransportNode, TransportNode]:
+        """`a` and `b`, up for each other."""
+        a, b = await self.add("a", ports.get("a", 0)), await self.add("b", ports.get("b", 0))
+        introduce(a, b)
+        await eventually(lambda: a.sees(b) and b.sees(a))
+        return a, b
+
+    async def stop(self) -> None:
+        """Nothing is left of them, and none has seen a fault."""
+        for node in self.all:
+            await node.stop()
+        assert [fault for node in self.all for fault in node.faults] == []
+        assert [task for task in asyncio.all_tasks() if "nats" in str(task.get_coro()).lower()] == []

@@ -121,9 +121,6 @@ class NatsConnection:
 
     async def close(self) -> None:
         """Send what was published, as far as the server reads it soon, and disconnect."""
-        pinger, self._pinger = self._pinger, None
-        if pinger is not None:
-            pinger.cancel()
         try:
             if self._client.is_connected and not self.lost.is_set():
                 await self._client.flush(timeout=_CLOSE_SECONDS)  # type: ignore[arg-type]
@@ -132,8 +129,10 @@ class NatsConnection:
         finally:
             self._lose("this node has closed the connection")
             _abort(self._client, self._subscription)
-        with contextlib.suppress(OSError, errors.Error):
-            await asyncio.wait_for(self._client.close(), _CLOSE_SECONDS)
+            if self._pinger is not None:  # not before: nats-py stops to read when a pong comes that nobody waits for
+                self._pinger.cancel()
+            with contextlib.suppress(OSError, errors.Error):
+                await asyncio.wait_for(self._client.close(), _CLOSE_SECONDS)
 
     # Inside
 

@@ -153,19 +153,24 @@ class NatsTransport:
     # The connection
 
     async def _stay_connected(self, access: Access) -> None:
+        """Looks at `_running` after each step: nats-py, and wait_for() of Python 3.11, can swallow the cancelling."""
         backoff = Backoff(_FIRST_WAIT, _LONGEST_WAIT)
-        while True:
+        while self._running():
             connection = NatsConnection(access, self._context.tasks, self._warn)
             try:
                 await connection.open(f"{self._own_prefix()}.*.*.*", self._received)
+                if self._running():
+                    backoff.reset()
+                    await self._use(connection)
             except NatsUnavailable as error:
                 self._warn("connect", f"{error}. No publication passes between nodes until then")
-            else:
-                backoff.reset()
-                await self._use(connection)
             finally:
                 await connection.close()
-            await asyncio.sleep(backoff.next(self._chance()))
+            if self._running():
+                await asyncio.sleep(backoff.next(self._chance()))
+
+    def _running(self) -> bool:
+        return self._events is not None
 
     async def _use(self, connection: NatsConnection) -> None:
         """Until it is lost."""

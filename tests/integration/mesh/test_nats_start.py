@@ -1,4 +1,4 @@
-"""What the transport nats needs before it can start; with a server it is tested in tests/e2e/test_nats.py."""
+"""What the transport nats needs before it can start; with a server it is tested in tests/e2e/nats/."""
 
 from __future__ import annotations
 

@@ -3,84 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
 
-import msgspec
-import pytest
-from loguru import logger
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from tests.support.nats import Server, program
 from tests.support.tcp_proxy import TcpProxy
 from tests.support.wait import eventually
 from wsplatform.settings import NatsTable
 from wsplatform.testing.transport_nodes import SETTINGS, TransportNode, introduce
-from wsplatform.transports import nats
-from wsplatform.transports.base import Transport, TransportContext
 from wsplatform.transports.nats_conversation import WINDOW_BYTES
 
 KNOWN = SETTINGS.dead_seconds + 1
 """Within this time a peer that is gone has to be known as such."""
-
-
-@pytest.fixture
-def logged() -> Iterator[list[str]]:
-    lines: list[str] = []
-    sink = logger.add(lines.append, diagnose=False)  # type: ignore[arg-type]
-    yield lines
-    logger.remove(sink)
-
-
-def make(options: str = "") -> Server:
-    path = program()
-    if path is None:
-        pytest.skip("nats-server is not installed")
-    return Server(path, options)
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with make() as server:
-        yield server
-
-
-class Nodes:
-    def __init__(self, server: Server) -> None:
-        self.all: list[TransportNode] = []
-        self._server = server
-
-    async def add(self, node_id: str, port: int = 0, *, table: NatsTable | None = None, **settings) -> TransportNode:
-        table = table or NatsTable(urls=(f"nats://127.0.0.1:{port or self._server.port}",))
-
-        def create(context: TransportContext) -> Transport:
-            return nats.create(replace(context, nats=table))
-
-        node = TransportNode(node_id, create, msgspec.structs.replace(SETTINGS, **settings))
-        self.all.append(node)
-        await node.start()
-        return node
-
-    async def pair(self, **ports: int) -> tuple[TransportNode, TransportNode]:
-        a, b = await self.add("a", ports.get("a", 0)), await self.add("b", ports.get("b", 0))
-        introduce(a, b)
-        await eventually(lambda: a.sees(b) and b.sees(a))
-        return a, b
-
-
-@pytest.fixture
-async def nodes(server: Server) -> AsyncIterator[Nodes]:
-    nodes = Nodes(server)
-    yield nodes
-    for node in nodes.all:
-        await node.stop()
-    assert [fault for node in nodes.all for fault in node.faults] == []
-    left = [task for task in asyncio.all_tasks() if "nats" in str(task.get_coro()).lower()]
-    assert left == []
 
 
 async def traffic(node: TransportNode, peer: TransportNode, done: asyncio.Event) -> list[int]:
@@ -112,6 +48,8 @@ class TestServer:
             await asyncio.to_thread(server.start)
             await eventually(lambda: a.sees(b) and b.sees(a), within=8)
             assert a.listener.downs == {"b": round_number}
+        heard = len(b.got(a)), len(a.got(b))
+        await eventually(lambda: len(b.got(a)) > heard[0] and len(a.got(b)) > heard[1])
         done.set()
         for (node, peer), accepted in zip(((b, a), (a, b)), [await sender for sender in senders], strict=True):
             await eventually(lambda node=node, peer=peer, last=accepted[-1]: last in numbers(node, peer))
@@ -152,6 +90,14 @@ class TestServer:
         await a.stop()
         await eventually(b.sees)
         assert len(b.got(a)) == accepted
+
+    async def test_stopped_at_any_moment_nothing_is_left(self, server, nodes):
+        refused = NatsTable(urls=(f"tls://127.0.0.1:{server.port}",))
+        for number in range(60):
+            node = await nodes.add("a", table=refused if number % 3 else None)
+            await asyncio.sleep(number % 30 / 1000)
+            await asyncio.wait_for(node.stop(), 2)
+            assert len(asyncio.all_tasks()) == 1
 
     async def test_a_small_max_payload_is_no_limit_for_envelopes(self, server, nodes):
         server.kill()
@@ -277,80 +223,3 @@ class TestStrangers:
         introduce(a, b, c)
         await eventually(lambda: a.sees(c) and c.sees(a))
         assert b.sees()
-
-
-class TestLogin:
-    @pytest.mark.parametrize(
-        ("options", "right", "wrong"),
-        [
-            (
-                'authorization { user: "u", password: "only-for-this-test" }',
-                {"user": "u", "password": "only-for-this-test"},
-                {"user": "u", "password": "hunter2hunter2"},
-            ),
-            (
-                'authorization { token: "only-for-this-test" }',
-                {"token": "only-for-this-test"},
-                {"token": "hunter2hunter2"},
-            ),
-        ],
-        ids=["password", "token"],
-    )
-    async def test_by(self, server, nodes, logged, options, right, wrong):
-        server.kill()
-        server.configure(options)
-        server.start()
-        a = await nodes.add("a", table=NatsTable(urls=(server.url,), **right))
-        b = await nodes.add("b", table=NatsTable(urls=(server.url,), **right))
-        c = await nodes.add("c", table=NatsTable(urls=(server.url,), **wrong))
-        introduce(a, b, c)
-        await eventually(lambda: a.sees(b) and b.sees(a))
-        await eventually(lambda: any("Authorization Violation: check nats.user" in line for line in logged))
-        assert not any("hunter2" in line for line in logged)
-        assert c.sees()
-
-    async def test_permissions_for_the_prefix_are_enough_and_missing_ones_are_told_of(self, server, nodes, logged):
-        server.kill()
-        permission = 'permissions: { publish: "wsplatform.wsplatform.>", subscribe: "wsplatform.wsplatform.>" }'
-        server.configure(
-            f"authorization {{ users: [ {{ user: u, password: p, {permission} }},"
-            '{ user: v, password: p, permissions: { publish: "other", subscribe: "other" } } ] }'
-        )
-        server.start()
-        a = await nodes.add("a", table=NatsTable(urls=(server.url,), user="u", password="p"))
-        b = await nodes.add("b", table=NatsTable(urls=(server.url,), user="u", password="p"))
-        introduce(a, b)
-        await eventually(lambda: a.sees(b) and b.sees(a))
-        await nodes.add("c", table=NatsTable(urls=(server.url,), user="v", password="p"))
-        await eventually(lambda: any("ermissions" in line for line in logged))
-
-
-@contextlib.asynccontextmanager
-async def listening(said: list[bytes]):
-    """A server without TLS that notes what it is told."""
-
-    async def serve(reader, writer):
-        writer.write(b'INFO {"server_id":"x","version":"2.9.10","max_payload":1048576,"auth_required":true}\r\n')
-        with contextlib.suppress(OSError):
-            while line := await reader.readline():
-                said.append(line)
-                if line.startswith(b"PING"):
-                    writer.write(b"PONG\r\n")
-        writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        yield server.sockets[0].getsockname()[1]
-
-
-async def test_where_tls_is_asked_for_nothing_less_will_do(nodes, logged):
-    said: list[bytes] = []
-    async with listening(said) as port:
-        table = NatsTable(urls=(f"tls://127.0.0.1:{port}",), user="u", password="hunter2hunter2")
-        a = await nodes.add("a", table=table)
-        await eventually(lambda: any("nats_unavailable" in line for line in logged))
-        assert not any(b"hunter2" in line for line in said)
-        b = await nodes.add("b", table=NatsTable(urls=(f"tls://127.0.0.1:{port}",)))
-        await eventually(lambda: any("offers no TLS" in line for line in logged))
-        await a.stop()
-        await b.stop()

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 import pytest_asyncio
 
 from tests.support.client import Client
-from tests.support.nats import Server, program
+from tests.support.nats import Server
 from tests.support.processes import Cluster
 from tests.support.wait import eventually
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    path = program()
-    if path is None:
-        pytest.skip("nats-server is not installed")
-    with Server(path, 'authorization { user: "u", password: "only-for-this-test" }') as server:
+def server(make_server: Callable[..., Server]) -> Iterator[Server]:
+    with make_server('authorization { user: "u", password: "only-for-this-test" }') as server:
         yield server
 
 

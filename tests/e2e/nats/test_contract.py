@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
 import uvloop
 
-from tests.support.nats import Server, program
+from tests.support.nats import Server
 from tests.support.tcp_proxy import ProxyThread, TcpProxy
 from wsplatform.settings import NatsTable
 from wsplatform.testing.transport_contract import TransportContract
@@ -18,11 +18,8 @@ from wsplatform.transports.base import Transport, TransportContext
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    path = program()
-    if path is None:
-        pytest.skip("nats-server is not installed")
-    with Server(path) as server:
+def server(make_server: Callable[..., Server]) -> Iterator[Server]:
+    with make_server() as server:
         yield server
 
 
