@@ -131,6 +131,7 @@ class NatsConnection:
             _abort(self._client, self._subscription)
             if self._pinger is not None:  # not before: nats-py stops to read when a pong comes that nobody waits for
                 self._pinger.cancel()
+                await asyncio.wait({self._pinger}, timeout=_CLOSE_SECONDS)
             with contextlib.suppress(OSError, errors.Error):
                 await asyncio.wait_for(self._client.close(), _CLOSE_SECONDS)
 

@@ -163,7 +163,7 @@ class NatsTransport:
                     backoff.reset()
                     await self._use(connection)
             except NatsUnavailable as error:
-                self._warn("connect", f"{error}. No publication passes between nodes until then")
+                self._warn("connect", f"{error}. Until then it carries nothing between nodes")
             finally:
                 await connection.close()
             if self._running():
@@ -189,6 +189,7 @@ class NatsTransport:
             self._wake.set()  # nats-py swallows the cancelling of a publish that waits
             writer.cancel()
             self._disconnected(connection.why or "this node has stopped")
+            await asyncio.wait({writer}, timeout=_STOP_SECONDS)
 
     def _disconnected(self, why: str) -> None:
         """What the peers would hear now, they hear when there is a connection again."""

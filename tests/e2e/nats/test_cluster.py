@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -26,6 +27,7 @@ async def cluster(server: Server, tmp_path_factory: pytest.TempPathFactory) -> A
     secret.write_text("only-for-this-test\n")
     settings = {
         "WSP_CLUSTER__TRANSPORT": "nats",
+        "WSP_CLUSTER__FALLBACK": "",
         "WSP_NATS__URLS": server.url,
         "WSP_NATS__USER": "u",
         "WSP_NATS__PASSWORD_FILE": str(secret),
@@ -59,6 +61,7 @@ async def test_publications_reach_all_nodes_and_again_after_the_server_was_away(
             return "back" in ann.publications["news"] and "back" in bob.publications["news"]
 
         await eventually(arrives, within=10)
+        assert bob.publications["news"].count("to those of the first") == 1, "it was kept"
         assert "is lost" in third.log.read_text()
         assert not any("only-for-this-test" in node.log.read_text() for node in cluster.nodes)
 
@@ -74,3 +77,22 @@ async def test_a_killed_node_comes_back(cluster: Cluster):
         await third.ready(cluster.http)
         await cluster.api(third, "publish", channel="c", data=2)
         await eventually(lambda: client.publications["c"] == [1, 2])
+
+
+async def test_nodes_that_reach_each_other_go_on_by_http_while_the_server_is_away(server: Server, tmp_path: Path):
+    settings = {
+        "WSP_CLUSTER__TRANSPORT": "nats",
+        "WSP_NATS__URLS": server.url,
+        "WSP_NATS__USER": "u",
+        "WSP_NATS__PASSWORD": "only-for-this-test",
+    }
+    async with Cluster(tmp_path, nodes=2, settings=settings) as cluster:
+        first, second = cluster.nodes
+        async with Client(cluster.http, first.url) as client:
+            await client.subscribe("c")
+            await cluster.api(second, "publish", channel="c", data=1)
+            await eventually(lambda: client.publications["c"] == [1])
+            server.kill()
+            await cluster.api(second, "publish", channel="c", data=2)
+            await eventually(lambda: client.publications["c"] == [1, 2], within=10)
+            server.start()
