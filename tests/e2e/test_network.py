@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.support.client import Client
 from tests.support.network import Network
-from tests.support.processes import Cluster
+from tests.support.processes import Cluster, Process
 from tests.support.wait import eventually
 
 VIEW_SECONDS = 15.0
@@ -97,6 +99,75 @@ async def test_lost_packets_lose_and_mix_up_nothing(cluster: Cluster, network: N
             await eventually(
                 lambda client=client, node=node, expected=expected: of(client, node.name) == expected, within=15
             )
+
+
+async def test_where_websockets_are_dropped_http_carries_on_within_five_seconds_and_gives_back(
+    cluster: Cluster, network: Network, clients: list[Client]
+) -> None:
+    _, one, two, _ = network.hosts
+    first, second, _ = cluster.nodes
+    async with steady(cluster, clients) as traffic:
+        await asyncio.sleep(1)
+        network.drop_websockets(one, two)
+        await eventually(lambda: changed(first, "websocket to http"), within=6)
+        await eventually(lambda: changed(second, "websocket to http"), within=1)
+        await asyncio.sleep(2)
+        assert traffic.longest_gap < 5.0
+        network.heal()
+        await eventually(lambda: changed(first, "http to websocket"), within=15)
+        await asyncio.sleep(2)
+        assert traffic.longest_gap < 5.0
+    for client in clients:
+        for node in cluster.nodes:
+            expected = [[node.name, number] for number in range(traffic.sent)]
+            await eventually(lambda client=client, node=node, expected=expected: of(client, node.name) == expected)
+
+
+@dataclass
+class Traffic:
+    """sent: by each node. longest_gap: seconds in which one client got nothing of one node."""
+
+    sent: int = 0
+    longest_gap: float = 0.0
+
+
+@asynccontextmanager
+async def steady(cluster: Cluster, clients: list[Client]) -> AsyncIterator[Traffic]:
+    """Every node publishes, some hundred times a second in all; every client gets it."""
+    traffic = Traffic()
+    stop = asyncio.Event()
+
+    async def publish() -> None:
+        while not stop.is_set():
+            for node in cluster.nodes:
+                await cluster.api(node, "publish", channel="c", data=[node.name, traffic.sent])
+            traffic.sent += 1
+
+    async def watch() -> None:
+        loop = asyncio.get_running_loop()
+        last: dict[tuple[int, str], tuple[int, float]] = {}
+        while not stop.is_set():
+            now = loop.time()
+            for number, client in enumerate(clients):
+                for node in cluster.nodes:
+                    key, count = (number, node.name), len(of(client, node.name))
+                    before, since = last.get(key, (-1, now))
+                    traffic.longest_gap = max(traffic.longest_gap, now - since)
+                    if count != before:
+                        last[key] = count, now
+            await asyncio.sleep(0.05)
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(publish())
+        tasks.create_task(watch())
+        try:
+            yield traffic
+        finally:
+            stop.set()
+
+
+def changed(node: Process, what: str) -> bool:
+    return f"changes from {what}" in node.log.read_text()
 
 
 async def everything_arrives(cluster: Cluster, clients: list[Client], mark: str) -> None:

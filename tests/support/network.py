@@ -11,15 +11,17 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Self
+from typing import Final, Self
 
 from tests.support.processes import Host
 
 _DELAY = (sys.executable, "-m", "tests.support.delay")
+_MESH: Final = "0x" + b"GET /cluster/mes".hex()  # what the websocket between two nodes begins with, as far as nft looks
+_MARK: Final = "7"
 
 
 class Network:
-    """`with Network(4) as network`: network.hosts[0] to [3]. Faults are on packets that arrive, by their sender."""
+    """`with Network(4) as network`: network.hosts[0] to [3]. Faults are on packets by their sender."""
 
     def __init__(self, count: int) -> None:
         self._name = f"wsp{secrets.token_hex(2)}"
@@ -71,10 +73,20 @@ class Network:
         self._stack.enter_context(_slow_cable(switch, seconds, plug, near))
         _inside(switch, "ip", "link", "set", far, "master", "bridge")
 
+    def drop_websockets(self, one: Host, other: Host) -> None:
+        """As a firewall that looks inside: what belongs to a websocket between two nodes is lost, the rest passes."""
+        for sender, receiver in ((one, other), (other, one)):
+            name = self._namespaces[self.hosts.index(receiver)]
+            where = ("faults", "arriving", "ip", "saddr", sender.address)
+            _inside(name, "nft", "add", "rule", "inet", *where, "ct", "mark", _MARK, "drop")
+            where = ("faults", "leaving", "ip", "daddr", sender.address)
+            _inside(name, "nft", "add", "rule", "inet", *where, "ct", "mark", _MARK, "drop")
+
     def heal(self) -> None:
         """End all faults."""
         for name in self._namespaces:
-            _inside(name, "nft", "flush", "chain", "inet", "faults", "arriving")
+            for chain in ("arriving", "leaving"):
+                _inside(name, "nft", "flush", "chain", "inet", "faults", chain)
 
     def _build(self) -> None:
         switch = f"{self._name}-switch"
@@ -91,7 +103,10 @@ class Network:
             for device in ("lo", "eth0"):
                 _inside(name, "ip", "link", "set", device, "up")
             _inside(name, "nft", "add", "table", "inet", "faults")
+            _inside(name, "nft", "add chain inet faults websockets { type filter hook input priority -1; }")
+            _inside(name, "nft", f"add rule inet faults websockets @ih,0,128 {_MESH} ct mark set {_MARK}")
             _inside(name, "nft", "add chain inet faults arriving { type filter hook input priority 0; }")
+            _inside(name, "nft", "add chain inet faults leaving { type filter hook output priority 0; }")
         here = f"{self._name}here"
         _run("ip", "link", "add", here, "type", "veth", "peer", "name", "tests", "netns", switch)
         self._stack.callback(_run, "ip", "link", "del", here)

@@ -38,11 +38,13 @@ class Named:
 
 @dataclass(slots=True, eq=False)
 class _Way:
-    """To one peer. told: the carrier with which it is up for the owner."""
+    """To one peer. told: the carrier with which it is up for the owner. last: the one before; why: why it was left."""
 
     peer: Peer
     state: State
     told: Carrier | None = None
+    last: Carrier = Carrier.FIRST
+    why: str = "it could not be opened"
 
 
 class _Side:
@@ -170,11 +172,12 @@ class FallbackTransport:
         while self._events is not None and self._ways.get(way.peer.id) is way and way.told is not way.state.using:
             if way.told is None:
                 way.told = way.state.using
+                self._log(way)
                 self._events.up(way.peer)
             else:
-                left, way.told = self._carriers[way.told].name, None
-                self._log(way, left, why)
-                self._events.down(way.peer, why or f"{left} is left for the other carrier")
+                way.last, way.told = way.told, None
+                way.why = why or "the other one is back"
+                self._events.down(way.peer, way.why)
 
     def _drop(self, way: _Way) -> None:
         del self._ways[way.peer.id]
@@ -190,10 +193,10 @@ class FallbackTransport:
             self._second = wanted
             self._carriers[Carrier.SECOND].transport.set_peers(wanted)
 
-    def _log(self, way: _Way, left: str, why: str) -> None:
-        if way.state.using is not None:
-            taken = self._carriers[way.state.using].name
-            logger.info("Traffic with node {} changes from {} to {}: {}", way.peer.id, left, taken, why or "it is back")
+    def _log(self, way: _Way) -> None:
+        if way.told is not None and way.told is not way.last:
+            left, taken = self._carriers[way.last].name, self._carriers[way.told].name
+            logger.info("Traffic with node {} changes from {} to {}: {}", way.peer.id, left, taken, way.why)
 
 
 def _now() -> float:
