@@ -157,7 +157,8 @@ class ClusterTable(_Table, frozen=True):
         one. Empty: nothing does. The same on all nodes.
     outbox_bytes: How much may wait in a connection with one other node.
     max_envelope_bytes: The largest message between nodes: a publication, or the answer of one node to a question. At
-        most `outbox_bytes`, and 128 KiB more than `api.max_publication_bytes` and `client.max_message_bytes`.
+        most `outbox_bytes` and `replay_bytes`, and 128 KiB more than `api.max_publication_bytes` and
+        `client.max_message_bytes`.
     ping_seconds: How often a node lets the others hear of it.
     dead_seconds: After how long a silence a connection between two nodes is given up; more than `ping_seconds`.
     interest_seconds: How long a subscribe waits at most for the other nodes to know of it.

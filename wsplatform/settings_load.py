@@ -156,9 +156,10 @@ def _check_sizes(settings: Settings) -> None:
     ):
         if size > room:
             raise SettingsError(key, str(size), f"at most {room}, which fits into cluster.max_envelope_bytes")
-    if settings.cluster.max_envelope_bytes > settings.cluster.outbox_bytes:
-        size = settings.cluster.max_envelope_bytes
-        raise SettingsError("cluster.max_envelope_bytes", str(size), "at most cluster.outbox_bytes")
+    size = settings.cluster.max_envelope_bytes
+    for key, most in (("outbox_bytes", settings.cluster.outbox_bytes), ("replay_bytes", settings.cluster.replay_bytes)):
+        if size > most:
+            raise SettingsError("cluster.max_envelope_bytes", str(size), f"at most cluster.{key}")
 
 
 def _check_tls(cluster: ClusterTable) -> None:

@@ -146,6 +146,7 @@ REFUSED = [
     ("[api]\nmax_publication_bytes = 8388608", "api.max_publication_bytes", "8388608", "cluster.max_envelope_bytes"),
     ("[client]\nmax_message_bytes = 8388608", "client.max_message_bytes", "8388608", "cluster.max_envelope_bytes"),
     ("[cluster]\noutbox_bytes = 100", "cluster.max_envelope_bytes", "8388608", "cluster.outbox_bytes"),
+    ("[cluster]\nreplay_bytes = 100", "cluster.max_envelope_bytes", "8388608", "cluster.replay_bytes"),
     ("[registry]\nurl = 'ftp://host:1'", "registry.url", "'ftp://host:1'", "http://host:port"),
     ("[registry.fallback_rule]\npattern = '*'\nhistory = 5", "registry.fallback_rule", "", "history"),
     ("[registry.fallback_rule]\npattern = '*'\nsubscribe = 'all'", "registry.fallback_rule", "", "'all'"),

@@ -220,10 +220,10 @@ class Relay:
         self._part(peer_id)
 
     def gap(self, peer_id: str, lane: Lane, count: int) -> None:
-        if lane is _CONTROL:
-            self._interest.connected(peer_id)
-        else:
+        if lane is _PUBLICATIONS:
             self._log(f"{peer_id} gap", f"{count} publications of node {peer_id} did not reach this one")
+        elif self.reaches(peer_id):
+            self._interest.connected(peer_id)
 
     def lost(self, peer_id: str, lane: Lane, cause: Cause, count: int) -> None:
         if lane is _PUBLICATIONS:
