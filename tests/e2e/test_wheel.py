@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,31 +15,13 @@ import pytest
 
 import wsplatform
 from tests.support.cli import clean_environment
+from tests.support.fresh import fresh_environment, run
 from tests.support.wait import eventually
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    run(folder, sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder), cwd=ROOT)
-    (wheel,) = folder.glob("*.whl")
-    run(folder, sys.executable, "-m", "venv", str(folder / "venv"))
-    python = folder / "venv" / "bin" / "python"
-    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    run(folder, *pip, "--constraint", str(ROOT / "constraints.txt"), str(wheel))
-    return python.with_name("wsplatform")
-
-
-def run(folder: Path, *command: str, cwd: Path | None = None) -> str:
-    environment = clean_environment()
-    environment.pop("PYTHONPATH", None)
-    done = subprocess.run(
-        command, cwd=cwd or folder, env=environment, capture_output=True, text=True, timeout=240, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return fresh_environment(tmp_path_factory.mktemp("wheel")).with_name("wsplatform")
 
 
 pytestmark = pytest.mark.timeout(300)

@@ -57,6 +57,10 @@ class Silence(Contract):
         offered, accepted = 0, []
         async with self.apart("b") as b:
             await self.meet_apart(b, a)
+            for offered in range(1, 11):
+                assert a.send(b.node, b"%010d" % offered)
+                accepted.append(offered)
+            await self.eventually(lambda: len(b.node.got(a)) == len(accepted))
             b.freeze()
             while a.sees(b.node):
                 for _ in range(100):
@@ -90,7 +94,7 @@ class Silence(Contract):
     async def test_a_peer_that_reads_slowly_is_not_taken_for_a_dead_one(self) -> None:
         a = await self.node("a")
         async with self.apart("b") as b:
-            b.node.listener.on_received = lambda _, envelope: time.sleep(len(envelope) / 2e7)
+            b.node.listener.on_received = lambda _, envelope: time.sleep(len(envelope) / 1e7)
             await self.meet_apart(b, a)
             until = time.monotonic() + 1.5 * self.settings().dead_seconds
             number = 0
