@@ -189,6 +189,11 @@ class ClusterTable(_Table, frozen=True):
     replay_bytes: Size = 67_108_864
     canary_seconds: Annotated[float, msgspec.Meta(ge=0, le=YEAR)] = 5.0
 
+    @property
+    def carriers(self) -> tuple[str, ...]:
+        """The names of the transports in use: `transport`, and `fallback` if there is one."""
+        return tuple(dict.fromkeys((self.transport, self.fallback or self.transport)))
+
 
 class NatsTable(_Table, frozen=True):
     """The way to a NATS server, if `cluster.transport` is `nats`. See [transports](transports.md#nats).

@@ -64,9 +64,7 @@ class UnixTransport:
             loop = asyncio.get_running_loop()
             self._server = await loop.create_unix_server(lambda: Wire(self, None), str(path))
         except OSError as error:
-            raise StartError(
-                "folder_unusable", f"Cannot listen at {path}: {error}. Choose another {VARIABLE}."
-            ) from error
+            raise StartError("folder_unusable", f"Cannot listen there, correct {VARIABLE}: {error}") from error
         self._local, self._events = local, events
 
     async def stop(self) -> None:

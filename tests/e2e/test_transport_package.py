@@ -32,7 +32,18 @@ async def cluster(python: Path, tmp_path: Path) -> AsyncIterator[dict[str, Any]]
     """What `wsplatform cluster` with this transport prints. Its sockets are in the folder `sockets`."""
     process = await asyncio.create_subprocess_exec(
         str(python.with_name("wsplatform")),
-        *("cluster", "--nodes", str(NODES), "--port", "0", "--json", "--set", "cluster.transport=unix"),
+        *(
+            "cluster",
+            "--nodes",
+            str(NODES),
+            "--port",
+            "0",
+            "--json",
+            "--set",
+            "cluster.transport=unix",
+            "--set",
+            "cluster.fallback=",
+        ),
         cwd=tmp_path,
         env=clean_environment({"WSPLATFORM_UNIX_FOLDER": str(tmp_path / "sockets")}),
         stdout=asyncio.subprocess.PIPE,

@@ -11,6 +11,7 @@ from sanic import Blueprint
 
 from wsplatform import __version__
 from wsplatform.app.parts import Process
+from wsplatform.app.transports import make_transport, start_failed
 from wsplatform.errors import PlatformError
 from wsplatform.model import ClusterConfig, LinkStatus, Member, NodeStatus, Publication, View
 from wsplatform.net.upgrade import Acceptor
@@ -29,7 +30,6 @@ from wsplatform.node.session import SessionServices
 from wsplatform.node.sessions import Sessions
 from wsplatform.node.subscriptions import Subscriptions
 from wsplatform.node.survey import Survey
-from wsplatform.plugins.entry_points import TRANSPORTS, load_one
 from wsplatform.transports.base import Answering, Inbound, Peer, Transport, TransportContext
 from wsplatform.transports.fallback import FallbackTransport, Named
 from wsplatform.web.calls import calls_blueprint
@@ -81,7 +81,10 @@ class NodePart:
     async def start(self) -> None:
         """Join the mesh and the cluster; returns before the registry has answered."""
         own = Peer(self._process.instance, self._process.addresses.cluster_url)
-        await self._relay.start(own)
+        try:
+            await self._relay.start(own)
+        except (Exception, SystemExit) as error:
+            raise start_failed(self._process.settings.cluster.carriers, error) from error
         self._process.sweep.add(self._mesh_watch)
         if self._process.settings.cluster.canary_seconds:
             self._canary.start()
@@ -255,6 +258,6 @@ def _transport(process: Process) -> Transport:
         tls=process.tls.connecting,
         nats=settings.nats,
     )
-    names = dict.fromkeys((settings.cluster.transport, settings.cluster.fallback or settings.cluster.transport))
-    first, *second = [Named(name, load_one(TRANSPORTS, name)(context)) for name in names]
+    names = settings.cluster.carriers
+    first, *second = [Named(name, make_transport(name, context)) for name in names]
     return FallbackTransport(context, first, *second) if second else first.transport

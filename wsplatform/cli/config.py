@@ -57,6 +57,7 @@ def check(path: Path | None, role: str, source: Source) -> None:
       wsplatform config check my-settings.toml
       wsplatform config check --env production --config my-settings.toml --role node
     """
+    from wsplatform.app.transports import load_factory
     from wsplatform.settings_load import check_file, check_production
     from wsplatform.supervisor.settings import check as check_workers
 
@@ -66,6 +67,9 @@ def check(path: Path | None, role: str, source: Source) -> None:
         return
     settings = source.load()
     check_production(settings, node=role != "registry", registry=role != "node")
+    if role != "registry":
+        for name in settings.cluster.carriers:
+            load_factory(name)
     if role != "registry" and settings.node.workers > 1:
         check_workers(settings)
     output.line(f"the settings for {settings.environment} can be used (role {role})")

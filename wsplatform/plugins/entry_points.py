@@ -19,11 +19,10 @@ def available(group: str) -> tuple[EntryPoint, ...]:
     return tuple(found[key] for key in sorted(found))
 
 
-def load_one(group: str, name: str) -> Any:
-    """The object that `name` stands for in `group`.
+def find(group: str, name: str) -> EntryPoint:
+    """The one that `name` stands for in `group`.
 
-    Raises StartError: not_installed (with the names that are), ambiguous (two distributions offer the name), or
-    plugin_broken.
+    Raises StartError: not_installed (with the names that are), or ambiguous (two distributions offer the name).
     """
     points = available(group)
     chosen = [point for point in points if point.name == name]
@@ -33,7 +32,12 @@ def load_one(group: str, name: str) -> Any:
     if len(chosen) > 1:
         owners = " and ".join(distribution(point) for point in chosen)
         raise StartError("ambiguous", f"{owners} both offer {name!r} in {group}: uninstall one of them.")
-    return load(chosen[0])
+    return chosen[0]
+
+
+def load_one(group: str, name: str) -> Any:
+    """What is found, loaded. Raises StartError: those of `find`, or plugin_broken."""
+    return load(find(group, name))
 
 
 def load(point: EntryPoint) -> Any:

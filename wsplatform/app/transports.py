@@ -1,0 +1,49 @@
+"""Transports by the names of their entry points. What is wrong with one is told with the name of its distribution."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from wsplatform.errors import PlatformError, StartError
+from wsplatform.plugins.entry_points import TRANSPORTS, broken, distribution, find, load
+from wsplatform.transports.base import Transport, TransportContext
+
+_METHODS = ("start", "stop", "set_peers", "send")
+_ANYTHING = (Exception, SystemExit)
+
+
+def load_factory(name: str) -> Callable[[TransportContext], Any]:
+    """What the entry point leads to, not called yet. Raises StartError: not_installed, ambiguous, plugin_broken."""
+    point = find(TRANSPORTS, name)
+    factory: Any = load(point)
+    if not callable(factory):
+        raise broken(point, "be made", TypeError(f"{point.value} cannot be called"))
+    return factory  # type: ignore[no-any-return]
+
+
+def make_transport(name: str, context: TransportContext) -> Transport:
+    """Raises StartError, likewise, and any PlatformError of the transport's own."""
+    factory = load_factory(name)
+    point = find(TRANSPORTS, name)
+    try:
+        transport: Transport = factory(context)
+    except PlatformError:
+        raise
+    except _ANYTHING as error:
+        raise broken(point, "be made", error) from error
+    missing = [method for method in _METHODS if not callable(getattr(transport, method, None))]
+    if missing:
+        lacks = f"{type(transport).__name__} is no transport, it has no {', '.join(missing)}"
+        raise broken(point, "be used", TypeError(lacks))
+    return transport
+
+
+def start_failed(names: Sequence[str], error: BaseException) -> PlatformError:
+    """The error for transports of which one has raised `error` in start: its own, if that was meant for people."""
+    if isinstance(error, PlatformError):
+        return error
+    if len(names) == 1:
+        return broken(find(TRANSPORTS, names[0]), "start", error)
+    who = " or ".join(f"{name!r} of {distribution(find(TRANSPORTS, name))}" for name in names)
+    return StartError("plugin_broken", f"{who} ({TRANSPORTS}) cannot start: {type(error).__name__}: {error}"[:400])
