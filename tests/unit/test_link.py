@@ -345,6 +345,19 @@ def test_a_goodbye_ends_both_sides_and_counts_nothing() -> None:
     assert [end.connections for end in pair.ends] == [1, 1]
 
 
+def test_what_waits_at_the_end_is_counted_where_nobody_hears_the_goodbye() -> None:
+    pair = connected()
+    end = pair.ends[0]
+    end.say(PUBLICATIONS, 2, 10, pair.now)
+    pair.disconnect()
+    end.say(PUBLICATIONS, 3, 10, pair.now)
+    end.link.say_bye()
+    assert end.link.ended
+    assert end.link.dropped == {"stopped": 5}
+    end.link.end()
+    assert end.link.dropped == {"stopped": 5}
+
+
 def test_both_may_say_goodbye_at_once() -> None:
     pair = connected()
     for end in pair.ends:

@@ -16,7 +16,7 @@ import msgspec
 
 from wsplatform.wire.link import Lane, Skip, encode
 
-Cause = Literal["overflow", "expired", "forgotten", "peer_gone", "peer_restarted", "too_large"]
+Cause = Literal["overflow", "expired", "forgotten", "peer_gone", "peer_restarted", "stopped", "too_large"]
 
 FRAME_COST: Final = 250
 """Bytes of memory that keeping a frame takes beside its own."""

@@ -205,8 +205,13 @@ class Link:
     def say_bye(self) -> None:
         """The last word. `ended` when it is answered, or at once without a carrier."""
         if not self.ready or not self._owner.carry(encode(Bye(self._life))):
-            self._end()
+            self.end()
         self._leaving = True
+
+    def end(self) -> None:
+        """Without a word. What may not have reached the other side is counted."""
+        self.discard("stopped")
+        self._end()
 
     # Status
 

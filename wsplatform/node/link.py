@@ -102,6 +102,8 @@ class Links:
                     await self._say_goodbye(self._progress)
             except TimeoutError:
                 logger.info("Not every node has said that it has everything")
+            for link in (*self._links.values(), *self._retired.values()):
+                link.core.end()
         await self.transport.stop()
 
     def set_peers(self, peers: frozenset[Peer]) -> None:

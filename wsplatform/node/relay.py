@@ -35,6 +35,7 @@ _WHY: Final[dict[Cause, str]] = {
     "forgotten": "it had given this node up; they may have arrived all the same",
     "peer_gone": "it is out of the view, and was not heard of for longer than cluster.replay_seconds",
     "peer_restarted": "it has been started anew",
+    "stopped": "this node has stopped before it heard that they arrived",
     "too_large": "they are larger than cluster.max_envelope_bytes allows",
 }
 
@@ -98,6 +99,7 @@ class Relay:
         self._has_view = False
         self._questions: Questions | None = None
         self._throttle = Throttle(_LOG_SECONDS)
+        self._untold: dict[str, int] = {}  # what is missing -> how many, not logged yet
 
     async def start(self, local: Peer) -> None:
         """Raises StartError when the transport cannot work."""
@@ -110,6 +112,8 @@ class Relay:
         """Waits, not for long, until the peers have all that was sent. Idempotent. Afterwards nothing is delivered."""
         await self._links.stop()
         self._sweep.discard(self)
+        for what in tuple(self._untold):
+            self._say_missing(what)
 
     def set_peers(self, peers: frozenset[Peer]) -> None:
         """The peers of the view, oneself perhaps among them.
@@ -221,25 +225,29 @@ class Relay:
 
     def gap(self, peer_id: str, lane: Lane, count: int) -> None:
         if lane is _PUBLICATIONS:
-            self._log(f"{peer_id} gap", f"{count} publications of node {peer_id} did not reach this one")
+            self._missing(f"publications of node {peer_id} did not reach this one", count)
         elif self.reaches(peer_id):
             self._interest.connected(peer_id)
 
     def lost(self, peer_id: str, lane: Lane, cause: Cause, count: int) -> None:
         if lane is _PUBLICATIONS:
             self.dropped += count
-            self._log(f"{peer_id} {cause}", f"{count} publications for node {peer_id} were dropped: {_WHY[cause]}")
+            self._missing(f"publications for node {peer_id} were dropped: {_WHY[cause]}", count)
         elif cause != "too_large" and self.reaches(peer_id):
             self._interest.connected(peer_id)
 
     def malformed(self, peer_id: str, error: EnvelopeError) -> None:
-        self._log(f"{peer_id} malformed", f"A message of node {peer_id} was dropped: {error}")
+        held = self._throttle.allow(f"{peer_id} malformed", asyncio.get_running_loop().time())
+        if held is not None:
+            more = f" ({held} more like this)" if held else ""
+            logger.warning("A message of node {} was dropped: {}{}", peer_id, error, more)
 
     def expired(self, now: float) -> None:
         if self._drop_lost(now):
             self._set_links()
         self._links.tick(now)
         self._interest.expired(now)
+        self._tell_missing(now)
 
     # Inside
 
@@ -289,10 +297,17 @@ class Relay:
         else:
             self._interest.received(peer_id, envelope)
 
-    def _log(self, key: str, line: str) -> None:
-        held = self._throttle.allow(key, asyncio.get_running_loop().time())
-        if held is not None:
-            logger.warning("{}{}", line, f" ({held} more like this)" if held else "")
+    def _missing(self, what: str, count: int) -> None:
+        """Logged at once, or with what follows: what the lines say adds up to what was counted."""
+        self._untold[what] = self._untold.get(what, 0) + count
+        self._tell_missing(asyncio.get_running_loop().time())
+
+    def _tell_missing(self, now: float) -> None:
+        for what in [what for what in self._untold if self._throttle.allow(what, now) is not None]:
+            self._say_missing(what)
+
+    def _say_missing(self, what: str) -> None:
+        logger.warning("{} {}", self._untold.pop(what), what)
 
     def _status(self, known: _Known) -> LinkStatus:
         return self._links.status(known.peer, self._state(known), known.since)

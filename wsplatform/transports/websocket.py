@@ -260,7 +260,7 @@ class WebSocketTransport:
                 await connect(url, connection, limits, sweep=self._context.sweep, ssl=tls, unix=near)
                 await connection.done.wait()
             except (OSError, ValueError) as error:
-                why = explain(error) or error
+                why = explain(error) or str(error) or "nothing has answered in time"
                 self._warn(f"{peer.id} {why}", f"Cannot connect to node {peer.id} at {where}: {why}")
             finally:
                 connection.end(wire.GOING_AWAY)

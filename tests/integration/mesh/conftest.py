@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 import pytest
+from loguru import logger
 
 from wsplatform.model import Publication
 from wsplatform.node.relay import Relay
@@ -124,6 +125,15 @@ async def _open(kind: str) -> AsyncIterator[Mesh]:
     for node in mesh.nodes:
         await node.node.stop()
         assert not node.node.faults
+
+
+@pytest.fixture
+def logged() -> Iterator[list[str]]:
+    """The messages of the log, without their time and place."""
+    lines: list[str] = []
+    sink = logger.add(lines.append, format="{message}")
+    yield lines
+    logger.remove(sink)
 
 
 @pytest.fixture(params=["memory", "websocket"])

@@ -245,6 +245,43 @@ async def test_what_was_published_arrives_although_the_node_stops_at_once(mesh: 
     assert b.relay.dropped == a.relay.links()[0].gaps == 0
 
 
+async def test_what_a_node_that_stops_has_for_one_it_cannot_reach_is_counted_and_logged(
+    memory_mesh: Mesh, logged: list[str]
+) -> None:
+    a, b, c = await trio(memory_mesh)
+    for node in (a, c):
+        await want(node, "room")
+    memory_mesh.cut(a, b)
+    await eventually(lambda: not b.relay.reaches("a"))
+    for number in range(20):
+        b.publish("room", number)
+        await asyncio.sleep(0)
+    await b.node.stop()
+    assert c.numbers("room") == list(range(20))
+    assert b.relay.dropped == 20
+    told = "20 publications for node a were dropped: this node has stopped"
+    assert any(line.startswith(told) for line in logged)
+
+
+async def test_what_is_logged_as_dropped_adds_up_to_what_is(memory_mesh: Mesh, logged: list[str]) -> None:
+    memory_mesh.set(replay_seconds=0.1)
+    a, b = await memory_mesh.add("a"), await memory_mesh.add("b")
+    memory_mesh.introduce()
+    await settled(memory_mesh)
+    await want(a, "room")
+    memory_mesh.cut(a, b)
+    for number in range(20):
+        b.publish("room", number)
+        await asyncio.sleep(0.02)
+    await eventually(lambda: b.relay.dropped == 20)
+    lines = [line for line in logged if "publications for node a were dropped" in line]
+    assert len(lines) == 1, "the rest is told later"
+    await b.node.stop()
+    lines = [line for line in logged if "publications for node a were dropped" in line]
+    assert len(lines) == 2
+    assert sum(int(line.split()[0]) for line in lines) == 20
+
+
 async def test_too_much_for_one_peer_drops_its_oldest_counted_and_the_interest_is_whole(memory_mesh: Mesh) -> None:
     mesh = memory_mesh
     a, b, c = await trio(mesh)

@@ -680,3 +680,16 @@ async def test_a_peer_of_this_host_is_dialled_on_its_unix_socket_while_there_is_
     await eventually(lambda: a.sees(b) and b.sees(a))
     assert a.send(b, b"over TCP")
     await eventually(lambda: b.got(a)[1:] == [b"over TCP"])
+
+
+async def test_a_peer_that_does_not_answer_in_time_is_told_as_that(
+    nodes: Nodes, logged: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(*_: object, **__: object) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr(websocket, "connect", never)
+    a, b = await nodes.add("a"), await nodes.add("b")
+    introduce(a, b)
+    await eventually(lambda: any("Cannot connect to node b" in line for line in logged))
+    assert "nothing has answered in time" in next(line for line in logged if "Cannot connect" in line)
