@@ -1,11 +1,9 @@
-"""The built-in transports keep to the contract."""
+"""The built-in transports keep to the contract; on other loops and carriers: tests/e2e/test_transport_contract.py."""
 
 from __future__ import annotations
 
-import pytest
 import uvloop
 
-from wsplatform.core import carriers
 from wsplatform.testing import OneLoopContract, TransportContract
 from wsplatform.testing.transport_nodes import TransportNode
 from wsplatform.transports import http, memory, websocket
@@ -41,10 +39,6 @@ class TestHttp(TransportContract):
         return http.create(context)
 
 
-class TestHttpOnUvloop(TestHttp):
-    loop_factory = uvloop.new_event_loop
-
-
 class TestFallback(TransportContract):
     """Both carriers can be had."""
 
@@ -52,14 +46,3 @@ class TestFallback(TransportContract):
         return FallbackTransport(
             context, Named("websocket", websocket.create(context)), Named("http", http.create(context))
         )
-
-
-class TestFallbackOnTheSecond(TransportContract):
-    """The first one reaches nobody."""
-
-    @pytest.fixture(autouse=True)
-    def _hurry(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(carriers, "OPEN_SECONDS", 0.05)
-
-    def create(self, context: TransportContext) -> Transport:
-        return FallbackTransport(context, Named("memory", memory.create(context)), Named("http", http.create(context)))
