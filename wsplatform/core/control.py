@@ -26,7 +26,7 @@ from wsplatform.core.handshake import Identity, Initiator, Opener, PeerIdentity,
 from wsplatform.errors import HandshakeError, RequestError
 from wsplatform.model import Instance
 
-MAX_CALL_BYTES: Final = 262_144
+MAX_CALL_BYTES: Final = 131_072
 MAX_REPLY_BYTES: Final = 33_554_432
 """Rules and keys of the whole cluster come in one reply."""
 

@@ -131,7 +131,7 @@ async def test_bodies_are_bounded(wire: Wire) -> None:
     assert await wire.refused("session", bytes(MAX_CALL_BYTES + 1)) == (413, "too_large")
 
     async def endless() -> AsyncIterator[bytes]:
-        for _ in range(100):
+        for _ in range(200):
             yield bytes(1000)
 
     async with wire.http.post(f"{wire.url}/cluster/leave", data=endless()) as reply:
