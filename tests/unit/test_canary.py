@@ -1,9 +1,15 @@
 from __future__ import annotations
 
+from typing import cast
+
 from hypothesis import given
 from hypothesis import strategies as st
+from loguru import logger
+from msgspec import Raw
 
 from wsplatform.core.canary import KEPT, Canary, CanaryStatus
+from wsplatform.model import Publication
+from wsplatform.node.canary import CanaryRounds, Mesh
 
 
 def test_one_for_each_peer_in_each_interval() -> None:
@@ -64,3 +70,13 @@ def test_those_that_never_come_back_are_not_kept() -> None:
     assert canary.status("a").round_trip is None
     canary.back("a", 101 - KEPT, 200.0)
     assert canary.status("a").round_trip is not None
+
+
+async def test_what_cannot_be_read_is_not_logged_every_time() -> None:
+    lines: list[str] = []
+    number = logger.add(lambda line: lines.append(str(line)), level="WARNING")
+    rounds = CanaryRounds("a", cast("Mesh", None), list, 5.0)
+    for _ in range(1000):
+        rounds.received(Publication(Raw(b"no note")))
+    logger.remove(number)
+    assert len(lines) == 1

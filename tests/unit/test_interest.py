@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from wsplatform.core.interest import InterestTable, OwnInterest, Waiters
+from wsplatform.core.interest import MAX_RETIRED, InterestTable, OwnInterest, Waiters
 from wsplatform.wire.cluster import Interest, InterestPart, InterestReset
 
 CHANNELS = [f"channel-{number}" for number in range(6)]
@@ -265,3 +265,20 @@ def test_waiters_are_called_once_in_order_or_when_they_are_overdue() -> None:
     waiters.told(Interest(5, ("z",), ()))
     call(waiters.reached(5))
     assert called == ["y", "x", "x again", "z"]
+
+
+def test_a_peer_that_begins_lists_without_end_is_not_listened_to_until_they_are_cleared() -> None:
+    table = InterestTable()
+    table.reset("b", 0)
+    assert table.part("b", InterestPart(1, ("room",), last=True)) == 0
+    for _ in range(10_000):
+        table.reset("a", 0)
+        table.part("a", InterestPart(1, ("room",), last=False))
+    assert table.part("a", InterestPart(2, ("room",), last=True)) is None
+    assert len(table._retired) <= MAX_RETIRED
+    assert table.peers("room") == ("b",)
+    while table.scrub(10):
+        pass
+    table.reset("a", 7)
+    assert table.part("a", InterestPart(1, ("room",), last=True)) == 7
+    assert sorted(table.peers("room")) == ["a", "b"]

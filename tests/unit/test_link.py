@@ -366,7 +366,7 @@ def test_both_may_say_goodbye_at_once() -> None:
     assert all(end.link.ended and not end.stopped for end in pair.ends)
 
 
-number = st.integers(0, 2**63 - 1)
+number = st.integers(0, wire.MAX_NUMBER)
 numbers = st.tuples(number, number)
 lanes = st.sampled_from(Lane)
 frames = st.one_of(
@@ -403,3 +403,34 @@ def test_whatever_a_peer_says_raises_nothing_but_the_documented_error(said: list
             end.link.take(frame, pair.now)
         end.link.tick(pair.now)
     assert isinstance(end.link, Link)
+
+
+def test_no_number_that_a_peer_may_say_makes_one_that_cannot_be_said_or_reported() -> None:
+    pair = connected()
+    end, peer = pair.ends
+    most = wire.MAX_NUMBER
+    for frame in (Skip(1, PUBLICATIONS, most + 1), Data(1, PUBLICATIONS, 2**64 - 1, [b""]), Ping(-1, 1, (1, 1))):
+        with pytest.raises(EnvelopeError):
+            end.link.take(wire.encode(frame), pair.now)
+    end.received = lambda lane, envelopes: None  # type: ignore[method-assign]
+    end.gap = lambda lane, count: None  # type: ignore[method-assign]
+    own = end.link._epoch  # what a peer learns by a Hello
+    for epoch in range(100, 104):
+        hello = Hello(50, epoch, end.link._life, own, (0, 0), (0, 0), ready=True)
+        for frame in (hello, Skip(epoch, PUBLICATIONS, most), Data(epoch, PUBLICATIONS, most, [b"a", b"b", b"c"])):
+            end.link.take(wire.encode(frame), pair.now)
+            end.link.tick(pair.now)
+    assert end.link.gaps == most
+    assert peer.link.dropped == {}
+
+
+def test_a_frame_of_many_envelopes_is_not_larger_than_those_that_are_made() -> None:
+    limits = LinkLimits(frame=8_000_000, outbox=9_000_000, replay_bytes=9_000_000, replay_seconds=5.0, ping_seconds=1.0)
+    end, peer = connected(limits).ends
+    end.received = lambda lane, envelopes: None  # type: ignore[method-assign]
+    epoch = peer.link._epoch  # what a peer learns by a Hello
+    end.link.take(wire.encode(Data(epoch, PUBLICATIONS, 1, [bytes(1_000_000)])), 100.0)
+    assert end.link.received == 1
+    with pytest.raises(EnvelopeError):
+        end.link.take(wire.encode(Data(epoch, PUBLICATIONS, 2, [b""] * 200_000)), 100.0)
+    assert end.link.received == 1

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wsplatform.core.handshake import SessionKeys
+from wsplatform.transports.http_exchange import BATCH_BYTES, Seals
 from wsplatform.wire.cluster import EnvelopeError
 from wsplatform.wire.exchange import OVERHEAD, Said, decode, encode, size
 
@@ -50,3 +52,12 @@ def test_what_was_changed_is_a_message_or_an_error_and_nothing_else(message: Sai
 def test_what_is_no_message_is_an_error(bad: bytes) -> None:
     with pytest.raises(EnvelopeError):
         decode(bad)
+
+
+def test_a_message_of_many_envelopes_is_not_larger_than_those_that_are_made() -> None:
+    one, other = bytes(32), bytes([1]) * 32
+    here, there = Seals(SessionKeys(one, other)), Seals(SessionKeys(other, one))
+    large = Said("carry", [bytes(2 * BATCH_BYTES)])
+    assert there.open(b"push", here.seal(b"push", large)) == large
+    with pytest.raises(EnvelopeError):
+        there.open(b"push", here.seal(b"push", Said("carry", [b""] * BATCH_BYTES)))

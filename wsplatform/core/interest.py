@@ -8,7 +8,7 @@ misses something says nothing more until it gets a new list; it goes by both unt
 from __future__ import annotations
 
 import heapq
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import count, islice
@@ -18,6 +18,9 @@ from wsplatform.wire.cluster import Interest, InterestPart, InterestReset
 
 PART_BYTES: Final = 262_144
 """About what one envelope with names of channels may hold."""
+
+MAX_RETIRED: Final = 64
+"""Lists of one peer that are forgotten and not cleared yet; a peer that goes on beginning anew is not listened to."""
 
 _UNTOLD: Final = 2**63
 _CACHE: Final = 4096
@@ -48,6 +51,8 @@ class InterestTable:
         self._cache: dict[int, tuple[str, ...]] = {}
         self._dirty = 0
         self._scrubbing = 0
+        self._retired: dict[int, str] = {}  # bits of either -> the peer that they were of
+        self._retired_of: Counter[str] = Counter()
         self._rest: Iterator[str] = iter(())
 
     def peers(self, channel: str) -> tuple[str, ...]:
@@ -62,10 +67,10 @@ class InterestTable:
         """A new list of this peer begins."""
         told = self._lists.setdefault(peer_id, _List())
         self._retire(told.coming)
-        told.coming = self._new_bit(peer_id)
+        told.broken = self._retired_of[peer_id] >= MAX_RETIRED
+        told.coming = 0 if told.broken else self._new_bit(peer_id)
         told.seq = seq
         told.parts = 0
-        told.broken = False
 
     def part(self, peer_id: str, part: InterestPart) -> int | None:
         """Returns the number to acknowledge when the list is whole."""
@@ -114,6 +119,7 @@ class InterestTable:
             seen += 1
             self._clear(channel, self._scrubbing)
         if seen < limit:
+            self._release(self._scrubbing)
             self._scrubbing = 0
             self._rest = iter(())
         return self.dirty
@@ -155,9 +161,18 @@ class InterestTable:
 
     def _retire(self, bit: int) -> None:
         if bit:
-            del self._owners[bit]
+            peer_id = self._retired[bit] = self._owners.pop(bit)
+            self._retired_of[peer_id] += 1
             self._dirty |= bit
             self._cache.clear()
+
+    def _release(self, bits: int) -> None:
+        """These may be given to new lists."""
+        for bit in [bit for bit in self._retired if bit & bits]:
+            peer_id = self._retired.pop(bit)
+            self._retired_of[peer_id] -= 1
+            if not self._retired_of[peer_id]:
+                del self._retired_of[peer_id]
 
     def _resolve(self, bits: int) -> tuple[str, ...]:
         peers = tuple(dict.fromkeys(peer for bit, peer in self._owners.items() if bit & bits))

@@ -20,10 +20,11 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from wsplatform.core.lane import Cause, Incoming, Outgoing
-from wsplatform.wire.cluster import split
+from wsplatform.wire.cluster import EnvelopeError, split
 from wsplatform.wire.link import (
     FRAME_OVERHEAD,
     LANES,
+    MAX_NUMBER,
     Ack,
     Bye,
     Data,
@@ -38,7 +39,7 @@ from wsplatform.wire.link import (
 )
 
 FRAME_BYTES: Final = 262_144
-"""Envelopes that leave together make frames of about this size; a larger envelope makes one of its own."""
+"""Envelopes that leave together make frames of at most this size; a larger envelope makes one of its own."""
 
 WINDOW_BYTES: Final = 4_194_304
 """What may be unacknowledged in a lane: with more, control would wait for too long in the carrier's own queue."""
@@ -289,6 +290,8 @@ class Link:
             return
         incoming = self._in[data.lane]
         envelopes = data.envelopes
+        if length > FRAME_BYTES and len(envelopes) > 1:
+            raise EnvelopeError  # a turn of the loop is not to take long because of one frame
         known = incoming.received + 1 - data.first
         if known < 0:
             self._ask(data.lane, now)
@@ -346,7 +349,7 @@ class Link:
             return
         count = self._in[skip.lane].skip(skip.upto)
         if skip.lane is Lane.PUBLICATIONS:
-            self.gaps += count
+            self.gaps = min(self.gaps + count, MAX_NUMBER)
         self._acknowledge(now)
         if count:
             self._owner.gap(skip.lane, count)

@@ -15,9 +15,11 @@ from loguru import logger
 from msgspec import Raw
 
 from wsplatform.core.canary import Canary, CanaryStatus
+from wsplatform.core.throttle import Throttle
 from wsplatform.model import RESERVED_PREFIX, Publication
 
 PREFIX: Final = f"{RESERVED_PREFIX}canary:"
+_LOG_SECONDS: Final = 5.0
 
 
 class Mesh(Protocol):
@@ -50,6 +52,7 @@ class CanaryRounds:
         self._mesh = mesh
         self._connected = connected
         self._canary = Canary(interval)
+        self._throttle = Throttle(_LOG_SECONDS)
 
     def start(self) -> None:
         """Once the relay has started."""
@@ -64,7 +67,10 @@ class CanaryRounds:
         try:
             note = _decode(publication.data)
         except (msgspec.MsgspecError, ValueError):
-            logger.warning("A canary cannot be read: run the same release on all nodes")
+            held = self._throttle.allow("", asyncio.get_running_loop().time())
+            if held is not None:
+                more = f" ({held} more like this)" if held else ""
+                logger.warning("A canary cannot be read: run the same release on all nodes{}", more)
             return
         if not note.answer:
             self._send(note.asker, msgspec.structs.replace(note, answer=True))

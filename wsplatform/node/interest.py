@@ -111,6 +111,7 @@ class InterestExchange:
                 peer.heard = peer.heard or owed is not None
             case Interest():
                 owed = self._table.change(peer_id, envelope)
+        self._schedule()
         if owed is not None:
             self._send(peer_id, encode(InterestAck(owed)))
 

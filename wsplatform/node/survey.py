@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,6 +20,10 @@ UNKNOWN_METHOD: Final = "unknown_method"
 INTERNAL: Final = "internal"
 NOT_SENT: Final = "not_sent"
 """There is an answer, but it is too large."""
+
+TOO_MANY: Final = "too_many"
+MAX_WAITING: Final = 1000
+"""Questions of one peer that wait for their turn; what it asks beyond that is answered with TOO_MANY."""
 
 Handler = Callable[[bytes], bytes]
 LateHandler = Callable[[bytes, Callable[[bytes], None]], None]
@@ -66,6 +71,7 @@ class Survey:
         self._handlers: dict[str, Handler] = {}
         self._late_handlers: dict[str, LateHandler] = {}
         self._open: dict[int, _Open] = {}
+        self._waiting: dict[str, deque[Request]] = {}
         self._ids = count(1)
         carrier.serve(self)
 
@@ -98,11 +104,14 @@ class Survey:
     # node/relay.py: Questions
 
     def asked(self, peer_id: str, request: Request) -> None:
-        late = self._late_handlers.get(request.method)
-        if late is not None:
-            late(request.params, partial(self._reply, peer_id, request.id))
+        """Answered in a later turn, one of each peer in each: an answer may be large, and take its time."""
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._turn)
+        waiting = self._waiting.setdefault(peer_id, deque())
+        if len(waiting) < MAX_WAITING:
+            waiting.append(request)
         else:
-            self._send(peer_id, self._answer(request))
+            self._send(peer_id, Response(request.id, TOO_MANY, b""))
 
     def answered(self, peer_id: str, response: Response) -> None:
         question = self._open.get(response.id)
@@ -115,9 +124,29 @@ class Survey:
         question.settle(peer_id)
 
     def gone(self, peer_id: str) -> None:
+        if peer_id in self._waiting:
+            self._waiting[peer_id].clear()
         for question in self._open.values():
             if peer_id in question.pending:
                 question.settle(peer_id)
+
+    def _turn(self) -> None:
+        try:
+            for peer_id, waiting in tuple(self._waiting.items()):
+                if waiting:
+                    self._serve(peer_id, waiting.popleft())
+                if not waiting:
+                    del self._waiting[peer_id]
+        finally:
+            if self._waiting:
+                asyncio.get_running_loop().call_soon(self._turn)
+
+    def _serve(self, peer_id: str, request: Request) -> None:
+        late = self._late_handlers.get(request.method)
+        if late is not None:
+            late(request.params, partial(self._reply, peer_id, request.id))
+        else:
+            self._send(peer_id, self._answer(request))
 
     def _reply(self, peer_id: str, number: int, payload: bytes) -> None:
         self._send(peer_id, Response(number, None, payload))

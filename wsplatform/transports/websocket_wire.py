@@ -287,6 +287,8 @@ class MeshConnection:
 
     def _open(self, batch: bytes) -> None:
         envelopes = decode_batch(batch)
+        if len(batch) > BATCH_BYTES and len(envelopes) > 1:
+            raise EnvelopeError  # a turn of the loop is not to take long because of one message
         if self.up:
             self._owner.received(self, envelopes)
         else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -27,25 +27,29 @@ class Lane(IntEnum):
 
 LANES: Final = (Lane.CONTROL, Lane.PUBLICATIONS)
 
-Numbers = tuple[int, int]
+MAX_NUMBER: Final = 2**53
+"""No link gets there. Without a bound, sums of what a peer says could be too large to be sent on, or reported."""
+
+Number = Annotated[int, msgspec.Meta(ge=0, le=MAX_NUMBER)]
+Numbers = tuple[Number, Number]
 """One number for each lane."""
 
 
 class Data(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False):
     """Envelopes of one lane, numbered `first` and on."""
 
-    epoch: int
+    epoch: Number
     lane: Lane
-    first: int
+    first: Number
     envelopes: list[bytes]
 
 
 class Skip(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=False):
     """The sender has no number up to `upto` any more: what has not arrived of them never will."""
 
-    epoch: int
+    epoch: Number
     lane: Lane
-    upto: int
+    upto: Number
 
 
 class Ack(msgspec.Struct, frozen=True, array_like=True, tag=3, gc=False):
@@ -55,18 +59,18 @@ class Ack(msgspec.Struct, frozen=True, array_like=True, tag=3, gc=False):
     Ping.
     """
 
-    epoch: int
+    epoch: Number
     received: Numbers
     missing: Numbers
     again: int = 0
-    echo: int = 0
+    echo: Number = 0
 
 
 class Ping(msgspec.Struct, frozen=True, array_like=True, tag=4, gc=False):
     """Answered at once by an Ack with the same `echo`. `sent`: what was sent last, so that a lost end is noticed."""
 
-    epoch: int
-    echo: int
+    epoch: Number
+    echo: Number
     sent: Numbers
 
 
@@ -78,10 +82,10 @@ class Hello(msgspec.Struct, frozen=True, array_like=True, tag=5, gc=False):
     does not, this is answered.
     """
 
-    life: int
-    epoch: int
-    to: int
-    knows: int
+    life: Number
+    epoch: Number
+    to: Number
+    knows: Number
     received: Numbers
     missing: Numbers
     ready: bool
@@ -90,7 +94,7 @@ class Hello(msgspec.Struct, frozen=True, array_like=True, tag=5, gc=False):
 class Bye(msgspec.Struct, frozen=True, array_like=True, tag=6, gc=False):
     """The sender stops, and wants nothing more."""
 
-    life: int
+    life: Number
 
 
 Frame = Data | Skip | Ack | Ping | Hello | Bye

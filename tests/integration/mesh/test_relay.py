@@ -11,6 +11,8 @@ from tests.integration.mesh.conftest import Mesh, MeshNode
 from tests.support.wait import eventually
 from wsplatform.errors import PlatformError
 from wsplatform.model import ClientInfo, Publication
+from wsplatform.node.survey import MAX_WAITING
+from wsplatform.wire import cluster as wire
 from wsplatform.wire.link import Ping, encode
 
 
@@ -667,3 +669,24 @@ class Deaf:
     def asked(self, peer_id: str, request: object) -> None: ...
     def answered(self, peer_id: str, response: object) -> None: ...
     def gone(self, peer_id: str) -> None: ...
+
+
+async def test_a_flood_of_questions_is_answered_one_in_a_turn_and_holds_up_nobody(memory_mesh: Mesh) -> None:
+    a, b, c = await trio(memory_mesh)
+    turns: list[int] = []
+    number = 0
+
+    def count_turns() -> None:
+        nonlocal number
+        number += 1
+        asyncio.get_running_loop().call_soon(count_turns)
+
+    count_turns()
+    a.survey.serve("turn", lambda params: turns.append(number) or b"")  # type: ignore[func-returns-value]
+    for question in range(3 * MAX_WAITING):
+        b.relay.send("a", wire.encode(wire.Request(question, "turn", b"")))
+    answers = await c.survey.ask("turn", b"", 2)
+    assert answers.replies == {"a": b""}
+    await eventually(lambda: len(turns) > MAX_WAITING)
+    assert max(turns.count(turn) for turn in set(turns)) <= 2
+    assert len(turns) < 3 * MAX_WAITING
