@@ -139,9 +139,9 @@ class Links:
         for link in tuple(self._links.values()):
             link.core.tick(now)
 
-    def count_malformed(self, peer_id: str) -> None:
-        """An envelope that arrived whole is none."""
-        self._links[peer_id].core.dropped["malformed"] += 1
+    def count_malformed(self, peer_id: str, count: int) -> None:
+        """So many envelopes that arrived whole are none."""
+        self._links[peer_id].core.dropped["malformed"] += count
 
     def resuming(self, peer_id: str) -> bool:
         """There is a carrier; the two sides do not know yet what the other one has."""

@@ -26,6 +26,9 @@ from wsplatform.wire.cluster import EnvelopeError, Publish, Request, Response, d
 from wsplatform.wire.link import Lane
 
 _LOG_SECONDS: Final = 5.0
+_MAX_MALFORMED: Final = 100
+"""Of one frame; with them the rest of it is dropped."""
+
 _CONTROL: Final = Lane.CONTROL
 _PUBLICATIONS: Final = Lane.PUBLICATIONS
 
@@ -200,12 +203,17 @@ class Relay:
         self._interest.connected(peer_id)
 
     def received(self, peer_id: str, envelopes: list[bytes]) -> None:
-        for envelope in envelopes:
+        malformed = 0
+        for number, envelope in enumerate(envelopes, 1):
             try:
                 self._dispatch(peer_id, envelope)
             except EnvelopeError as error:
-                self._links.count_malformed(peer_id)
+                malformed += 1
+                enough = malformed >= _MAX_MALFORMED  # telling each would stop the loop: they may be two bytes each
+                self._links.count_malformed(peer_id, 1 + len(envelopes) - number if enough else 1)
                 self.malformed(peer_id, error)
+                if enough:
+                    return
             except Exception as error:  # noqa: BLE001 - logged; one bad publication must not cost the link
                 logger.opt(exception=error).error("an envelope of node {} failed", peer_id)
 

@@ -690,3 +690,23 @@ async def test_a_flood_of_questions_is_answered_one_in_a_turn_and_holds_up_nobod
     await eventually(lambda: len(turns) > MAX_WAITING)
     assert max(turns.count(turn) for turn in set(turns)) <= 2
     assert len(turns) < 3 * MAX_WAITING
+
+
+async def test_a_frame_of_nothing_but_garbage_is_dropped_and_counted_at_once(memory_mesh: Mesh) -> None:
+    a, b, _ = await trio(memory_mesh)
+    told = 0
+    malformed = a.relay.malformed
+
+    def tell(peer_id: str, error: wire.EnvelopeError) -> None:
+        nonlocal told
+        told += 1
+        malformed(peer_id, error)
+
+    a.relay.malformed = tell  # type: ignore[method-assign]
+    for _ in range(20_000):
+        b.relay.send("a", b"")
+    await eventually(lambda: {link.node_id: link.dropped.get("malformed") for link in a.relay.links()}["b"] == 20_000)
+    assert told <= 200
+    await want(a, "room")
+    b.publish("room", 1)
+    await eventually(lambda: a.numbers("room") == [1])

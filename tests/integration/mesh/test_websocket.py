@@ -342,7 +342,9 @@ async def test_another_instance_with_ones_own_id_is_refused(nodes: Nodes, logged
 # What peers send
 
 
-@pytest.mark.parametrize("how", ["garbage", "changed", "cut", "repeated", "removed", "swapped", "no batch", "text"])
+@pytest.mark.parametrize(
+    "how", ["garbage", "changed", "cut", "repeated", "removed", "swapped", "no batch", "crowd", "text"]
+)
 async def test_a_peer_that_breaks_the_protocol_is_dropped_and_nobody_else(nodes: Nodes, how: str) -> None:
     a, b = await nodes.pair()
     stranger = await nodes.stranger(a)
@@ -366,12 +368,15 @@ async def test_a_peer_that_breaks_the_protocol_is_dropped_and_nobody_else(nodes:
     elif how == "no batch":
         stranger.send(sealed)
         stranger.send(stranger.sealer.seal(b"\xc1", b"mesh"))
+    elif how == "crowd":
+        stranger.send(sealed)
+        stranger.say(*[b""] * websocket_wire.BATCH_BYTES)
     else:
         stranger.connection.send_text(b"x")
     await eventually(lambda: stranger.end)
     assert stranger.end is not None
-    assert stranger.end[0] == (4100 if how in ("no batch", "text") else 4106)
-    assert a.listener.envelopes["0"] == ([b"one"] if how in ("repeated", "no batch") else [])
+    assert stranger.end[0] == (4100 if how in ("no batch", "crowd", "text") else 4106)
+    assert a.listener.envelopes["0"] == ([b"one"] if how in ("repeated", "no batch", "crowd") else [])
     assert a.listener.downs == {"0": 1}
     assert a.sees(b)
 
