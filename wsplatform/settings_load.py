@@ -150,6 +150,9 @@ def _check_registry(registry: RegistryTable) -> None:
 def _check_sizes(settings: Settings) -> None:
     """What one node accepts must fit into one envelope to the others, with its channel and who published it."""
     room = settings.cluster.max_envelope_bytes - ENVELOPE_ROOM
+    if room < 1:
+        size = settings.cluster.max_envelope_bytes
+        raise SettingsError("cluster.max_envelope_bytes", str(size), f"more than {ENVELOPE_ROOM}")
     for key, size in (
         ("api.max_publication_bytes", settings.api.max_publication_bytes),
         ("client.max_message_bytes", settings.client.max_message_bytes),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -84,6 +86,24 @@ def test_one_that_is_not_chosen_does_not_matter(install: Install) -> None:
     environment = install(IMPORT["import"][0]) | {"WSP_CLUSTER__TRANSPORT": "websocket"}
     done = wsplatform("config", "check", "--env", "test", env=environment)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_failed_case_tells_its_values(install: Install, tmp_path: Path) -> None:
+    test = "from wsplatform.testing import OneLoopContract\nfrom bad_carrier import create\n"
+    test += "class TestBad(OneLoopContract):\n    async def meet(self, *nodes): ...\n"
+    (tmp_path / "test_bad.py").write_text(test + "    def create(self, context): return create(context)\n")
+    environment = install(CARRIER.replace("return False", "return True"))
+    case = "test_bad.py::TestBad::test_stop_may_be_called_again_and_without_a_start"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:sanic", case]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "assert not True" in done.stdout, done.stdout
+
+
+def test_a_tls_file_that_is_missing_is_found_by_the_check() -> None:
+    done = wsplatform("config", "check", "--env", "test", "--set", "cluster.tls_ca=/nowhere/ca.pem")
+    assert done.returncode == 1
+    assert done.stderr.strip().endswith("[tls_file_unreadable]")
 
 
 def test_a_name_that_nobody_offers_is_told_with_those_that_exist() -> None:

@@ -46,10 +46,10 @@ async def served(name: str) -> AsyncIterator[int]:
         await server.stop()
 
 
-async def exchange(port: int, method: str, path: str) -> tuple[int, dict[str, str], bytes]:
+async def exchange(port: int, method: str, path: str, more: str = "") -> tuple[int, dict[str, str], bytes]:
     """Status, headers, and every byte that came after them until the server closed."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(f"{method} {path} HTTP/1.1\r\nHost: a\r\nOrigin: http://b\r\nConnection: close\r\n\r\n".encode())
+    writer.write(f"{method} {path} HTTP/1.1\r\nHost: a\r\nOrigin: http://b\r\nConnection: close\r\n{more}\r\n".encode())
     head, _, body = (await reader.read()).partition(b"\r\n\r\n")
     writer.close()
     status, *lines = head.decode().split("\r\n")
@@ -118,3 +118,9 @@ async def test_a_head_of_the_admin_api_needs_its_key_and_tells_no_more_than_the_
         assert methods(reply.headers) == {"PUT", "DELETE", "OPTIONS"}
         reply = await client.options("/admin/v1/rules/test")
         assert methods(reply.headers) == {"GET", "HEAD", "PUT", "DELETE", "OPTIONS"}
+
+
+async def test_a_head_as_large_as_the_settings_admit_is_read() -> None:
+    async with served("heads") as port:
+        status, _, _ = await exchange(port, "GET", "/things", f"Cookie: {'c' * 16_000}\r\n")
+        assert status == 200

@@ -145,6 +145,7 @@ REFUSED = [
     ("[registry]\nheartbeat_seconds = 10\ndead_seconds = 12", "registry.dead_seconds", "12.0", "at least 15"),
     ("[api]\nmax_publication_bytes = 8388608", "api.max_publication_bytes", "8388608", "cluster.max_envelope_bytes"),
     ("[client]\nmax_message_bytes = 8388608", "client.max_message_bytes", "8388608", "cluster.max_envelope_bytes"),
+    ("[cluster]\nmax_envelope_bytes = 100", "cluster.max_envelope_bytes", "100", "more than 131072"),
     ("[cluster]\noutbox_bytes = 100", "cluster.max_envelope_bytes", "8388608", "cluster.outbox_bytes"),
     ("[cluster]\nreplay_bytes = 100", "cluster.max_envelope_bytes", "8388608", "cluster.replay_bytes"),
     ("[registry]\nurl = 'ftp://host:1'", "registry.url", "'ftp://host:1'", "http://host:port"),

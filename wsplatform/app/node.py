@@ -30,7 +30,7 @@ from wsplatform.node.session import SessionServices
 from wsplatform.node.sessions import Sessions
 from wsplatform.node.subscriptions import Subscriptions
 from wsplatform.node.survey import Survey
-from wsplatform.transports.base import Answering, Inbound, Peer, Transport, TransportContext
+from wsplatform.transports.base import Answering, Described, Inbound, Peer, Transport, TransportContext
 from wsplatform.transports.fallback import FallbackTransport, Named
 from wsplatform.web.calls import calls_blueprint
 from wsplatform.web.client_face import PATH, CentrifugeAcceptor, token_verifier
@@ -179,7 +179,10 @@ class NodePart:
 
     def _timed(self, link: LinkStatus) -> LinkStatus:
         canary = self._canary.status(link.node_id)
-        return msgspec.structs.replace(link, canary=canary.round_trip, canary_late=canary.late)
+        carrier = link.transport
+        if link.state == "up" and not isinstance(self._transport, Described):
+            carrier = self._process.settings.cluster.transport
+        return msgspec.structs.replace(link, transport=carrier, canary=canary.round_trip, canary_late=canary.late)
 
     def _uptime(self) -> float:
         return asyncio.get_running_loop().time() - self._began
@@ -241,7 +244,7 @@ class _MeshWatch:
         if missing:
             logger.warning(
                 "No connection with {}: publications do not pass. One of two nodes dials: they must reach each other "
-                "at their cluster.url, which here is {}",
+                "at their cluster.url, which here is {}, and have cluster.transport or cluster.fallback in common",
                 ", ".join(missing),
                 self._own_url,
             )

@@ -58,6 +58,7 @@ def check(path: Path | None, role: str, source: Source) -> None:
       wsplatform config check --env production --config my-settings.toml --role node
     """
     from wsplatform.app.transports import load_factory
+    from wsplatform.net.tls import Tls, TlsFiles
     from wsplatform.settings_load import check_file, check_production
     from wsplatform.supervisor.settings import check as check_workers
 
@@ -67,6 +68,7 @@ def check(path: Path | None, role: str, source: Source) -> None:
         return
     settings = source.load()
     check_production(settings, node=role != "registry", registry=role != "node")
+    Tls(TlsFiles(settings.cluster.tls_certificate, settings.cluster.tls_key, settings.cluster.tls_ca))
     if role != "registry":
         for name in settings.cluster.carriers:
             load_factory(name)

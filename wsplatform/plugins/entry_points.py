@@ -28,7 +28,9 @@ def find(group: str, name: str) -> EntryPoint:
     chosen = [point for point in points if point.name == name]
     if not chosen:
         names = ", ".join(sorted({point.name for point in points})) or "none"
-        raise StartError("not_installed", f"No installed package offers {name!r} in {group}; there are: {names}.")
+        raise StartError(
+            "not_installed", f"No installed package offers {name!r} in {group}: install it, or take one of: {names}."
+        )
     if len(chosen) > 1:
         owners = " and ".join(distribution(point) for point in chosen)
         raise StartError("ambiguous", f"{owners} both offer {name!r} in {group}: uninstall one of them.")

@@ -131,7 +131,9 @@ class TransportNode:
         listener, began = self.listener, time.perf_counter()
         listener.sending = True
         try:
-            return self.transport.send(peer.id, envelope)
+            accepted = self.transport.send(peer.id, envelope)
+            listener.require(type(accepted) is bool, f"send() has returned {type(accepted).__name__}, not a bool")
+            return accepted
         finally:
             listener.sending = False
             listener.require(time.perf_counter() - began < SEND_SECONDS, "send() has waited")

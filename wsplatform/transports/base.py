@@ -55,7 +55,7 @@ class Transport(Protocol):
     """Carries envelopes to all peers that it was given, except to itself."""
 
     async def start(self, local: Peer, events: TransportEvents) -> None:
-        """Begin as `local`. Raises StartError when that cannot work."""
+        """Begin as `local`, once. Raises StartError when that cannot work."""
 
     async def stop(self) -> None:
         """Close everything. Idempotent; no event comes after it has returned."""

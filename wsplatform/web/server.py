@@ -23,6 +23,9 @@ SanicApp = Sanic[Any, Any]
 HANDSHAKE_SECONDS = 10.0
 """How long a TLS handshake may take."""
 
+HEAD_BYTES = 16_384
+"""The largest head that Sanic reads, the default of client.head_bytes; it cannot read more."""
+
 _NAMES = {
     400: "bad_request",
     401: "unauthorized",
@@ -44,6 +47,7 @@ def make_app(name: str, blueprints: Sequence[Blueprint], max_request_bytes: int)
     app: SanicApp = Sanic(name, configure_logging=False, env_prefix="", request_class=_Request)
     app.config.FALLBACK_ERROR_FORMAT = "json"
     app.config.REQUEST_MAX_SIZE = max_request_bytes
+    app.config.REQUEST_MAX_HEADER_SIZE = HEAD_BYTES
     app.config.ACCESS_LOG = False
     app.config.AUTO_EXTEND = False
     app.config.TOUCHUP = False  # it rewrites Sanic's classes at each start, and fails at the second in a process

@@ -32,7 +32,7 @@ FAULTS: dict[str, list[type[Faithful]]] = {
     "a_broken_connection_is_no_matter_to_the_others": [faulty.Panicking],
     # What arrives
     "envelopes_arrive_in_the_order_of_sending": [faulty.Reordering, faulty.Doubling, faulty.Losing],
-    "an_envelope_does_not_wait_for_the_next_one": [faulty.Waiting],
+    "an_envelope_does_not_wait_for_the_next_one": [faulty.Waiting, faulty.Numeric],
     "small_envelopes_of_every_size_arrive_whole": [faulty.CuttingSmallOnes],
     "envelopes_arrive_whole_around_every_limit_of_size": [faulty.Truncating],
     "bytes_of_every_kind_arrive_as_they_were_sent": [faulty.Splitting, faulty.Views],
