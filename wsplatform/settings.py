@@ -154,7 +154,7 @@ class ClusterTable(_Table, frozen=True):
     transport: What carries messages between nodes: the name of an installed [transport](transports.md). `websocket`,
         `http` and `nats` are; `memory` is for tests, within one process.
     fallback: What carries messages to a node that `transport` cannot reach, as long as it cannot: the name of another
-        one. Empty: nothing does. The same on all nodes.
+        one. Empty, or that of `transport`: nothing does. The same on all nodes.
     outbox_bytes: How much may wait in a connection with one other node.
     max_envelope_bytes: The largest message between nodes: a publication, or the answer of one node to a question. At
         most `outbox_bytes` and `replay_bytes`, and 128 KiB more than `api.max_publication_bytes` and

@@ -67,6 +67,9 @@ class ObservedNode:
         if self._settles:
             self.membership.peers_settled()
 
+    def became_ready(self) -> None:
+        pass
+
     def failed(self, error: PlatformError) -> None:
         self.failures.append(error)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -218,6 +219,23 @@ def test_no_frame_is_larger_than_the_carrier_takes(lengths: list[int]) -> None:
         assert pair.ends[0].link.send(PUBLICATIONS, bytes(length))
     pair.ends[0].link.flush(pair.now)
     assert all(len(frame) <= LIMITS.frame for frame in pair.under_way[0])
+
+
+def test_what_the_other_side_does_not_take_is_refused_and_holds_up_nothing() -> None:
+    pair = connected()
+    large, small = (end.link for end in pair.ends)
+    modest = replace(LIMITS, frame=200)
+    pair.ends[1].link = small = Link(pair.ends[1], modest, count(100).__next__)
+    pair.disconnect()
+    pair.connect()
+    pair.deliver()
+    assert not large.send(PUBLICATIONS, bytes(modest.envelope + 1))
+    assert large.dropped == {"too_large": 1}
+    pair.ends[1].peer.ways[PUBLICATIONS].next = -1
+    pair.ends[0].say(PUBLICATIONS, 20, 30, pair.now)
+    assert max(map(len, pair.under_way[0])) <= modest.frame
+    pair.settle()
+    assert small.received == 20
 
 
 def test_a_resumed_connection_carries_what_was_under_way_once() -> None:

@@ -42,6 +42,9 @@ MISSING_SECONDS = 10.0
 
 AGAIN_SECONDS = 60.0
 
+_STARTING = "This node is not connected with the others yet: publish on another one, or try again."
+_STOPPING = "This node is shutting down: publish on another one."
+
 
 class NodePart:
     """`registry`: the one in this process; None: it is asked over HTTP. `stop` is set when the node must end by itself.
@@ -66,6 +69,7 @@ class NodePart:
         self._subscriptions = Subscriptions(self._relay)
         self._fanout = Fanout(self._subscriptions.groups, loop.call_soon)
         self._publisher = Publisher(self._fanout, self._relay)
+        self._publisher.refuse(_STARTING)
         self._eviction = Eviction(self._policy, self._sessions, loop.call_soon)
         self._http = HttpRegistryClient(
             settings.registry.url,
@@ -163,6 +167,9 @@ class NodePart:
     def view_changed(self, view: View) -> None:
         self._relay.set_peers(frozenset(Peer(member.instance, member.cluster_url) for member in view.members))
 
+    def became_ready(self) -> None:
+        self._publisher.accept()
+
     def failed(self, error: PlatformError) -> None:
         self.error = error
         self._stop.set()
@@ -191,7 +198,7 @@ class NodePart:
         """Then the publications: the mesh ends before the view does, so that the peers read all that was accepted."""
         self._fanout.flush()
         await self._clients.drain(self._process.settings.node.drain_seconds)
-        self._backend.close()
+        self._publisher.refuse(_STOPPING)
         await self._relay.stop()
 
     def _client_face(self) -> CentrifugeAcceptor:

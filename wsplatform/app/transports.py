@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from wsplatform.errors import PlatformError, StartError
 from wsplatform.plugins.entry_points import TRANSPORTS, broken, distribution, find, load
@@ -13,19 +12,15 @@ _METHODS = ("start", "stop", "set_peers", "send")
 _ANYTHING = (Exception, SystemExit)
 
 
-def load_factory(name: str) -> Callable[[TransportContext], Any]:
-    """What the entry point leads to, not called yet. Raises StartError: not_installed, ambiguous, plugin_broken."""
+def make_transport(name: str, context: TransportContext) -> Transport:
+    """The entry point's, called but not started.
+
+    Raises StartError: not_installed, ambiguous, plugin_broken; and any PlatformError of the transport's own.
+    """
     point = find(TRANSPORTS, name)
-    factory: Any = load(point)
+    factory = load(point)
     if not callable(factory):
         raise broken(point, "be made", TypeError(f"{point.value} cannot be called"))
-    return factory  # type: ignore[no-any-return]
-
-
-def make_transport(name: str, context: TransportContext) -> Transport:
-    """Raises StartError, likewise, and any PlatformError of the transport's own."""
-    factory = load_factory(name)
-    point = find(TRANSPORTS, name)
     try:
         transport: Transport = factory(context)
     except PlatformError:

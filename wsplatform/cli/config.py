@@ -2,12 +2,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from wsplatform.cli import output
 from wsplatform.cli.options import Source, json_option, with_settings
+
+if TYPE_CHECKING:
+    from wsplatform.settings import Settings
 
 
 @click.group("config")
@@ -57,7 +60,8 @@ def check(path: Path | None, role: str, source: Source) -> None:
       wsplatform config check my-settings.toml
       wsplatform config check --env production --config my-settings.toml --role node
     """
-    from wsplatform.app.transports import load_factory
+    import asyncio
+
     from wsplatform.net.tls import Tls, TlsFiles
     from wsplatform.settings_load import check_file, check_production
     from wsplatform.supervisor.settings import check as check_workers
@@ -70,11 +74,22 @@ def check(path: Path | None, role: str, source: Source) -> None:
     check_production(settings, node=role != "registry", registry=role != "node")
     Tls(TlsFiles(settings.cluster.tls_certificate, settings.cluster.tls_key, settings.cluster.tls_ca))
     if role != "registry":
-        for name in settings.cluster.carriers:
-            load_factory(name)
+        asyncio.run(_make_transports(settings))
     if role != "registry" and settings.node.workers > 1:
         check_workers(settings)
     output.line(f"the settings for {settings.environment} can be used (role {role})")
+
+
+async def _make_transports(settings: Settings) -> None:
+    """As a node does, but for the start. Within a loop, as a transport may expect. Raises PlatformError."""
+    from wsplatform.app.transports import make_transport
+    from wsplatform.net.sweep import Sweep
+    from wsplatform.net.tasks import Tasks
+    from wsplatform.transports.base import TransportContext
+
+    context = TransportContext(settings.cluster, Tasks(), Sweep(1.0), nats=settings.nats)
+    for name in settings.cluster.carriers:
+        make_transport(name, context)
 
 
 def toml(tables: Mapping[str, Any]) -> str:

@@ -405,6 +405,7 @@ class Link:
             received=self._received(),
             missing=self._missing(),
             ready=self.ready,
+            frame=self._limits.frame,
         )
         self._owner.carry(encode(hello))
 
@@ -413,6 +414,9 @@ class Link:
             return
         if hello.life > self._peer_life:
             self._meet(hello.life)
+        # Nothing larger is kept: what the other side wants was not known before its first hello.
+        self._largest = min(self._limits.envelope, hello.frame - FRAME_OVERHEAD)
+        self._frame_bytes = min(FRAME_BYTES, self._limits.frame, hello.frame)
         # An epoch begun for an earlier life of this side holds what that one has had. To none: nothing was sent in it.
         if hello.to in (0, self._life) and hello.epoch > self._peer_epoch:
             self._peer_epoch = hello.epoch

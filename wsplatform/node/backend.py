@@ -32,11 +32,6 @@ class Backend:
         self._directory = directory
         self._max_bytes = max_bytes
         self._reach: dict[tuple[str, ...], tuple[Pattern, ...]] = {}
-        self._closed = False
-
-    def close(self) -> None:
-        """Take no publication any more: what was answered as done has been handed on, and nothing comes after it."""
-        self._closed = True
 
     async def run(self, key: ApiKey, request: api.Command) -> api.Reply:
         try:
@@ -98,8 +93,6 @@ class Backend:
         return publication, size
 
     def _publish(self, key: ApiKey, channel: str, sized: tuple[Publication, int]) -> None:
-        if self._closed:
-            raise CommandError(INTERNAL, "This node is shutting down: publish on another one.")
         publication, size = sized
         rule = self._admit(key, channel)
         if 0 < rule.max_bytes < size:

@@ -60,6 +60,9 @@ class MembershipEvents(Protocol):
     def view_changed(self, view: View) -> None:
         """Other instances than before are in the cluster."""
 
+    def became_ready(self) -> None:
+        """The node has rules and is connected with its peers, or has waited for them long enough. Comes once."""
+
     def failed(self, error: PlatformError) -> None:
         """The node must not serve any more: a newer instance has its id, or its settings cannot be used. Comes once."""
 
@@ -163,8 +166,9 @@ class Membership:
         before = self._life
         self._life, commands = step(before, event, _now())
         self._log(before, self._life)
-        if self._life.ready:
+        if self._life.ready and not self._ready.is_set():
             self._ready.set()
+            self._events.became_ready()
         for command in commands:
             if isinstance(command, ScheduleAt):
                 self._schedule(command.when)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from wsplatform.errors import INTERNAL, CommandError
 from wsplatform.model import Publication
 from wsplatform.node.fanout import Fanout
 
@@ -19,10 +20,21 @@ class Publisher:
 
     def __init__(self, fanout: Fanout, forwarder: Forwarder) -> None:
         self.publications = 0
+        self._refusal = ""
         self._fanout = fanout
         self._forwarder = forwarder
 
+    def refuse(self, why: str) -> None:
+        """Take no publication from now on: it might not reach everybody. `why`: a sentence that says what to do."""
+        self._refusal = why
+
+    def accept(self) -> None:
+        self._refusal = ""
+
     def publish(self, channel: str, publication: Publication) -> None:
+        """Raises CommandError, a temporary one, while publications are refused."""
+        if self._refusal:
+            raise CommandError(INTERNAL, self._refusal)
         self.publications += 1
         self._fanout.deliver(channel, publication)
         self._forwarder.publish(channel, publication)

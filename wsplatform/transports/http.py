@@ -285,11 +285,13 @@ class HttpTransport:
             exchange = DialledExchange(self, self._terms, initiator, target, self._context.tasks)
             self._dialled.add(exchange)
             self._context.sweep.add(exchange)
+            began = asyncio.get_running_loop().time()
             try:
                 await exchange.run()
             finally:
                 self._dialled.discard(exchange)
-            if exchange.was_up:
+            # One that is ended again and again, each time it is up, must not be begun at full speed.
+            if exchange.was_up and asyncio.get_running_loop().time() - began > _LONGEST_WAIT:
                 backoff.reset()
             # A peer that has stopped will soon be out of the view, and this task with it.
             left = exchange.reason == exchanges.PEER_LEFT

@@ -255,6 +255,7 @@ class WebSocketTransport:
             where = peer.address if near is None else str(near)
             connection = DialledConnection(self, self._terms, initiator, where)
             tls = self._context.tls if peer.address.startswith("wss:") else None
+            began = asyncio.get_running_loop().time()
             try:
                 url, limits = peer.address + PATH, self._terms.strangers
                 await connect(url, connection, limits, sweep=self._context.sweep, ssl=tls, unix=near)
@@ -264,7 +265,8 @@ class WebSocketTransport:
                 self._warn(f"{peer.id} {why}", f"Cannot connect to node {peer.id} at {where}: {why}")
             finally:
                 connection.end(wire.GOING_AWAY)
-            if connection.was_up:
+            # One that is ended again and again, each time it is up, must not be dialled at full speed.
+            if connection.was_up and asyncio.get_running_loop().time() - began > _LONGEST_WAIT:
                 backoff.reset()
             # A peer that has stopped will soon be out of the view, and this task with it.
             await asyncio.sleep(_LEFT_WAIT if connection.peer_left else backoff.next(self._chance()))

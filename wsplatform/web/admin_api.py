@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 from loguru import logger
+from msgspec import UNSET
 from sanic import Blueprint, HTTPResponse, Request
 
 from wsplatform.core.channels import RuleBook, valid_channel
@@ -186,7 +187,7 @@ class _Keys:
         wanted = (
             record
             for record in records
-            if asked.contains in record.name and (asked.scope is None or asked.scope in record.scopes)
+            if asked.contains in record.name and (asked.scope is UNSET or asked.scope in record.scopes)
         )
         taken, following = page(wanted, lambda key: (key.created_at, key.id), tuple[float, str], asked)
         return _json(words.KeyPage(items=[words.KeyItem(**_fields(key)) for key in taken], next=following))
@@ -205,13 +206,13 @@ def _wanted(record: NodeRecord, asked: words.NodeQuery) -> bool:
     member = record.member
     return (
         asked.contains in member.node_id
-        and asked.ready in (None, member.ready)
-        and asked.draining in (None, member.draining)
+        and asked.ready in (UNSET, member.ready)
+        and asked.draining in (UNSET, member.draining)
     )
 
 
 def _wanted_link(link: words.LinkItem, asked: words.LinkQuery) -> bool:
-    return asked.node in ("", link.node) and asked.peer in ("", link.peer) and asked.state in (None, link.state)
+    return asked.node in ("", link.node) and asked.peer in ("", link.peer) and asked.state in (UNSET, link.state)
 
 
 def _link(node_id: str, link: LinkStatus) -> words.LinkItem:

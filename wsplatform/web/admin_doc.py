@@ -141,8 +141,6 @@ def _query(kind: type[msgspec.Struct]) -> list[dict[str, Any]]:
 def _parameter(name: str, properties: dict[str, Any], required: bool) -> dict[str, Any]:
     schema = dict(properties)
     described = {"description": schema.pop("description")} if "description" in schema else {}
-    if "anyOf" in schema:  # or null, which means that the parameter is left out
-        (schema,) = (kind for kind in schema["anyOf"] if kind != {"type": "null"})
     return {"name": name, "in": "query", "required": required, **described, "schema": schema}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Final
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from wsplatform.model import ChannelRule, LinkState, NodeStatus, Scope
 
@@ -31,8 +32,8 @@ class PageQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 class NodeQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
     contains: Annotated[str, msgspec.Meta(max_length=MAX_TEXT, description="A part of the node id.")] = ""
-    ready: Annotated[bool | None, msgspec.Meta(description="Those that take clients, or do not.")] = None
-    draining: Annotated[bool | None, msgspec.Meta(description="Those that are being emptied, or are not.")] = None
+    ready: Annotated[bool | UnsetType, msgspec.Meta(description="Those that take clients, or do not.")] = UNSET
+    draining: Annotated[bool | UnsetType, msgspec.Meta(description="Those that are being emptied, or are not.")] = UNSET
 
 
 class RuleQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,7 +42,7 @@ class RuleQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 class KeyQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
     contains: Annotated[str, msgspec.Meta(max_length=MAX_TEXT, description="A part of the name.")] = ""
-    scope: Annotated[Scope | None, msgspec.Meta(description="Those with this scope.")] = None
+    scope: Annotated[Scope | UnsetType, msgspec.Meta(description="Those with this scope.")] = UNSET
 
 
 class ChannelQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -72,7 +73,7 @@ class NodeItem(msgspec.Struct, frozen=True, kw_only=True):
 class LinkQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
     node: Annotated[str, msgspec.Meta(max_length=MAX_TEXT, description="Those of this node, by its id.")] = ""
     peer: Annotated[str, msgspec.Meta(max_length=MAX_TEXT, description="Those that lead to this node.")] = ""
-    state: Annotated[LinkState | None, msgspec.Meta(description="Those in this state.")] = None
+    state: Annotated[LinkState | UnsetType, msgspec.Meta(description="Those in this state.")] = UNSET
 
 
 class LinkItem(msgspec.Struct, frozen=True, kw_only=True):

@@ -79,7 +79,7 @@ class Hello(msgspec.Struct, frozen=True, array_like=True, tag=5, gc=False):
 
     life and epoch: the sender's. to and knows: the same of the other side, as far as the sender knows them, else 0.
     received and missing: as in an Ack, of the epoch `knows`. ready: the sender knows as much of the other side; if it
-    does not, this is answered.
+    does not, this is answered. frame: bytes of the largest frame that it takes.
     """
 
     life: Number
@@ -89,6 +89,7 @@ class Hello(msgspec.Struct, frozen=True, array_like=True, tag=5, gc=False):
     received: Numbers
     missing: Numbers
     ready: bool
+    frame: Number = MAX_NUMBER
 
 
 class Bye(msgspec.Struct, frozen=True, array_like=True, tag=6, gc=False):

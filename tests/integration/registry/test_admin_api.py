@@ -293,7 +293,7 @@ class TestKeys:
 class TestRequests:
     @pytest.mark.parametrize(
         "query",
-        ["limit=0", "limit=1001", "limit=x", "limit=", "ready=maybe", "page=2", "limit=1&limit=2"],
+        ["limit=0", "limit=1001", "limit=x", "limit=", "ready=maybe", "page=2", "limit=1&limit=2", "ready=null"],
     )
     async def test_a_query_that_cannot_be_used(self, client, query):
         reply = await client.get(f"/admin/v1/nodes?{query}", headers=ADMIN)
