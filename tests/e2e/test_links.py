@@ -100,9 +100,15 @@ async def test_within_the_bounds_everything_arrives_once(tmp_path: Path, network
         assert sum([sum(link["dropped"].values()) + link["gaps"] for link in await links(cluster)]) == 0
 
 
-@pytest.mark.parametrize(
-    "bound", [{"WSP_CLUSTER__REPLAY_SECONDS": "3"}, {"WSP_CLUSTER__REPLAY_BYTES": "1000000"}], ids=["seconds", "bytes"]
-)
+SECONDS = {"WSP_CLUSTER__REPLAY_SECONDS": "3"}
+BYTES = {
+    "WSP_CLUSTER__REPLAY_BYTES": "1000000",
+    "WSP_CLUSTER__MAX_ENVELOPE_BYTES": "1000000",
+    "WSP_API__MAX_PUBLICATION_BYTES": "500000",
+}
+
+
+@pytest.mark.parametrize("bound", [SECONDS, BYTES], ids=["seconds", "bytes"])
 @pytest.mark.timeout(150)
 async def test_past_the_bounds_what_is_missing_is_counted(
     tmp_path: Path, network: Network, bound: dict[str, str]
