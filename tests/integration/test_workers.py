@@ -268,12 +268,10 @@ def test_a_setting_that_cannot_work_is_one_clear_error(arguments: list[str], cod
     done = wsplatform("serve", "--env", "test", "--port", "0", "--workers", "3", "--json", *arguments)
     assert done.returncode == 1
     assert done.stdout == ""
-    *warnings, line = done.stderr.splitlines()
+    [line] = done.stderr.splitlines()
     assert line.startswith("error: ")
     assert line.endswith(f"[{code}]")
     assert not DEVELOPMENT_SECRETS & set(done.stderr.split())
-    # asyncio may say of a worker that was ended while it started that somebody else has heard of its end
-    assert all("Unknown child process" in warning for warning in warnings), done.stderr
 
 
 async def test_workers_that_end_at_once_again_and_again_are_given_up() -> None:

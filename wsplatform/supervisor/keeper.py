@@ -41,6 +41,7 @@ class Keeper:
         self._tasks = tasks
         self._owner = owner
         self._run: Run | None = None
+        self._making: asyncio.Task[PlatformError | None] | None = None
         self._keeping: asyncio.Task[None] | None = None
 
     @property
@@ -53,10 +54,16 @@ class Keeper:
 
     async def start(self) -> PlatformError | None:
         """The first time. Returns when it listens, or why it does not."""
-        try:
-            await self._begin()
-        except PlatformError as error:
+        self._restarts.began(self.name, _now())
+        self._making = self._tasks.start(self._make(), name=f"make {self.name}")
+        # A start that is given up waits for this in `stop`: asyncio would forget the process before its end is known
+        error = await asyncio.shield(self._making)
+        if error is not None or self._run is None:
             return error
+        try:
+            await self._run.listening()
+        except PlatformError as failure:
+            return failure
         return None
 
     def keep(self) -> None:
@@ -68,6 +75,8 @@ class Keeper:
         if self._keeping is not None:
             self._keeping.cancel()
             await asyncio.wait([self._keeping])
+        if self._making is not None:
+            await asyncio.wait([self._making])
         if self._run is None:
             return True
         self._run.signal(signal.SIGTERM)
@@ -84,10 +93,12 @@ class Keeper:
         if self._run is not None:
             self._run.signal(signal.SIGKILL)
 
-    async def _begin(self) -> None:
-        self._restarts.began(self.name, _now())
-        self._run = await Run.start(self._post, self._parent, self._tasks, self._owner.changed)
-        await self._run.listening()
+    async def _make(self) -> PlatformError | None:
+        try:
+            self._run = await Run.start(self._post, self._parent, self._tasks, self._owner.changed)
+        except PlatformError as error:
+            return error
+        return None
 
     async def _keep(self) -> None:
         while True:
