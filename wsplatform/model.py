@@ -161,14 +161,43 @@ class LinkStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     canary_late: int = 0
 
 
+class BusyChannel(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """publications: of the interval, published or delivered on this node; subscribers: on this node."""
+
+    channel: str
+    publications: int
+    subscribers: int
+
+
+class MetricReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a node counted from `began` to `ended` (Unix time); the names are those of core/metrics.py.
+
+    number: 1, 2, … of the instance; each is counted once. counters: increases by metric and label value. gauges: values
+    at the end. histograms: by metric and label value, how many in each bucket that is not empty. busiest: channels with
+    the most publications and those with the most subscribers.
+    """
+
+    number: int
+    began: float
+    ended: float
+    counters: dict[str, dict[str, float]]
+    gauges: dict[str, dict[str, float]]
+    histograms: dict[str, dict[str, dict[int, int]]]
+    busiest: tuple[BusyChannel, ...] = ()
+
+
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
-    """A node's report, and the newest versions of view and configuration that it has. links: with its peers."""
+    """A node's report, and the newest versions of view and configuration that it has. links: with its peers.
+
+    reports: what it has counted and the registry has not acknowledged, oldest first.
+    """
 
     instance: Instance
     view: int
     config: int
     status: NodeStatus
     links: tuple[LinkStatus, ...] = ()
+    reports: tuple[MetricReport, ...] = ()
 
 
 class Known(msgspec.Struct, frozen=True, array_like=True):
@@ -189,7 +218,11 @@ class Registration:
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatReply:
-    """News since the versions that the heartbeat named; None: nothing new."""
+    """News since the versions that the heartbeat named; None: nothing new.
+
+    reports: the highest number among the instance's metric reports that is committed.
+    """
 
     view: View | None = None
     config: ClusterConfig | None = None
+    reports: int = 0
