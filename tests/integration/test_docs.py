@@ -88,6 +88,11 @@ async def test_the_readme(section: Section, reader: Reader) -> None:
     await reader.read(section)
 
 
+@pytest.mark.parametrize("section", _of("admin-api.md"))
+async def test_the_page_on_the_admin_api(section: Section, reader: Reader) -> None:
+    await reader.read(section)
+
+
 @pytest.mark.usefixtures("audience")
 @pytest.mark.parametrize("section", _of("server-api.md"))
 async def test_the_page_on_the_server_api(section: Section, reader: Reader) -> None:
@@ -104,7 +109,8 @@ async def test_the_page_on_running_it(section: Section, tmp_path: Path, cluster:
 
 
 async def test_no_page_with_examples_is_left_out() -> None:
-    assert {section.page.name for section in WITH_EXAMPLES} == {"README.md", "server-api.md", "running.md"}
+    pages = {section.page.name for section in WITH_EXAMPLES}
+    assert pages == {"README.md", "admin-api.md", "server-api.md", "running.md"}
 
 
 async def test_the_readmes_token_in_python_lets_its_user_in(tmp_path: Path) -> None:
