@@ -9,11 +9,8 @@ from playwright.async_api import Browser, async_playwright, expect
 from sanic.server.protocols.http_protocol import HttpProtocol
 
 from tests.integration.registry.support import Node, running
+from wsplatform.app.registry import operators_face
 from wsplatform.net.listen import bind
-from wsplatform.web import admin_doc, server_api_doc
-from wsplatform.web.admin_api import admin_blueprint
-from wsplatform.web.docs import docs_blueprint
-from wsplatform.web.openapi import Part, document
 from wsplatform.web.server import WebServer, make_app
 
 CHROMIUM = "/usr/bin/chromium"
@@ -22,12 +19,10 @@ QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 
 @pytest.fixture
 async def url() -> AsyncIterator[str]:
-    parts = [admin_doc.part(), Part(server_api_doc.TAG, server_api_doc.paths(), server_api_doc.components())]
     async with running(dead_seconds=60) as registry:
         await Node("node-a").register(registry)
-        blueprints = [admin_blueprint(registry, registry.configuration, dict), docs_blueprint(document(parts))]
         with bind("127.0.0.1", 0) as listener:
-            server = WebServer(make_app("docs-page", blueprints, 1_000_000), listener, HttpProtocol)
+            server = WebServer(make_app("docs-page", operators_face(registry, dict), 1_000_000), listener, HttpProtocol)
             await server.start()
             host, port = listener.getsockname()
             yield f"http://{host}:{port}"

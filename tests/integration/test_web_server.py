@@ -13,10 +13,9 @@ from sanic.response import json
 from sanic.server.protocols.http_protocol import HttpProtocol
 
 from tests.integration.registry.support import running
+from wsplatform.app.registry import operators_face
 from wsplatform.model import ChannelRule
 from wsplatform.net.listen import bind
-from wsplatform.web.admin_api import admin_blueprint
-from wsplatform.web.docs import docs_blueprint
 from wsplatform.web.server import WebServer, make_app
 
 ADMIN = {"X-API-Key": "a" * 40}
@@ -103,8 +102,8 @@ async def test_variables_that_sanic_would_read_change_nothing(monkeypatch: pytes
 
 async def test_a_head_of_the_admin_api_needs_its_key_and_tells_no_more_than_the_get(sanic_client: Any) -> None:
     async with running(":memory:", fallback_rule=ChannelRule(pattern="*")) as registry:
-        blueprints = [admin_blueprint(registry, registry.configuration, dict), docs_blueprint({"openapi": "3.1.0"})]
-        client = await sanic_client(make_app("admin-methods", blueprints, 100_000), trust_env=False)
+        app = make_app("admin-methods", operators_face(registry, dict), 100_000)
+        client = await sanic_client(app, trust_env=False)
         for path in ("/admin/v1/nodes", "/admin/v1/rules", "/admin/v1/rules/test?channel=a", "/admin/v1/keys"):
             assert (await client.head(path)).status_code == 401
             get, head = await client.get(path, headers=ADMIN), await client.head(path, headers=ADMIN)

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsplatform.errors import RequestError
-from wsplatform.web.admin_requests import page, path_text
-from wsplatform.web.admin_types import PageQuery
+from wsplatform.web.admin.requests import page, path_text
+from wsplatform.web.admin.types import PageQuery
 
 texts = st.text(alphabet=st.characters(exclude_categories=("Cs",)))
 

@@ -1,20 +1,24 @@
-"""The registry of a process, with the plugins that follow the cluster."""
+"""The registry of a process, with the plugins that follow the cluster, and the operators' face of both."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from sanic import Blueprint
 
 from wsplatform.app.parts import Process
+from wsplatform.plugins.base import PluginStatus
 from wsplatform.plugins.host import Plugins
 from wsplatform.registry.service import Registry
-from wsplatform.web import admin_doc, openapi, server_api_doc
-from wsplatform.web.admin_api import admin_blueprint
+from wsplatform.web import openapi, server_api_doc
+from wsplatform.web.admin import doc, routes
+from wsplatform.web.admin.gate import Gate
+from wsplatform.web.admin.keys import key_routes
+from wsplatform.web.admin.nodes import node_routes
+from wsplatform.web.admin.rules import rule_routes
 from wsplatform.web.cluster_api import cluster_blueprint
 from wsplatform.web.docs import docs_blueprint
-
-_SERVER_API = openapi.Part(server_api_doc.TAG, server_api_doc.paths(), server_api_doc.components())
 
 
 class RegistryPart:
@@ -36,10 +40,7 @@ class RegistryPart:
         await self.service.close()
 
     def blueprints(self) -> Sequence[Blueprint]:
-        """The operators' face."""
-        document = openapi.document((admin_doc.part(), _SERVER_API))
-        admin = admin_blueprint(self.service, self.service.configuration, self._plugins.status)
-        return [admin, docs_blueprint(document)]
+        return operators_face(self.service, self._plugins.status)
 
     def node_face(self) -> Sequence[Blueprint]:
         return [cluster_blueprint(self.service, self._process.identity("registry"))]
@@ -47,3 +48,14 @@ class RegistryPart:
     def reasons(self) -> tuple[str, ...]:
         """Why it is not ready: it has started, or there is no process."""
         return ()
+
+
+def operators_face(service: Registry, plugins: Callable[[], Mapping[str, PluginStatus]]) -> Sequence[Blueprint]:
+    """The admin API and its documentation."""
+    areas: tuple[routes.Route[Any, Any], ...] = (
+        *node_routes(service, plugins),
+        *rule_routes(service.configuration),
+        *key_routes(service.configuration),
+    )
+    document = openapi.document((doc.part(areas), server_api_doc.part()))
+    return [routes.blueprint(areas, Gate(service.configuration)), docs_blueprint(document)]

@@ -16,19 +16,16 @@ import pytest
 from openapi_spec_validator import validate
 
 from tests.integration.registry.support import Node, link_with, running
+from wsplatform.app.registry import operators_face
 from wsplatform.model import ChannelRule
 from wsplatform.plugins.base import PluginStatus
 from wsplatform.registry.service import Registry
-from wsplatform.web import admin_doc, server_api_doc
-from wsplatform.web.admin_api import admin_blueprint
-from wsplatform.web.docs import docs_blueprint
 from wsplatform.web.openapi import Part, document
 from wsplatform.web.server import make_app
 
 ADMIN = {"X-API-Key": "a" * 40}
 NUMBERS = itertools.count()
 PLUGINS = {"haproxy": PluginStatus(True, "up to date"), "broken": PluginStatus(False, "no binary")}
-DOCUMENT = document([admin_doc.part(), Part(server_api_doc.TAG, server_api_doc.paths(), server_api_doc.components())])
 
 
 @pytest.fixture
@@ -41,11 +38,7 @@ async def registry(request) -> AsyncIterator[Registry]:
 
 @pytest.fixture
 async def client(registry, sanic_client) -> Any:
-    blueprints = [
-        admin_blueprint(registry, registry.configuration, lambda: PLUGINS),
-        docs_blueprint(DOCUMENT),
-    ]
-    app = make_app(f"admin-{next(NUMBERS)}", blueprints, 8_388_608)
+    app = make_app(f"admin-{next(NUMBERS)}", operators_face(registry, lambda: PLUGINS), 8_388_608)
     return await sanic_client(app, trust_env=False)
 
 

@@ -1,4 +1,4 @@
-"""Reading requests of the admin API: who asks, query, body, pages. All refusals are RequestErrors."""
+"""Reading requests of the admin API: query, body, path, pages. All refusals are RequestErrors."""
 
 from __future__ import annotations
 
@@ -13,28 +13,13 @@ import msgspec
 from sanic import Request
 from sanic.exceptions import PayloadTooLarge
 
-from wsplatform.core.keys import KeyRing
 from wsplatform.errors import RequestError
-from wsplatform.model import ApiKey
-from wsplatform.web.admin_types import PageQuery
+from wsplatform.web.admin.types import PageQuery
 
 T = TypeVar("T")
 K = TypeVar("K")
 
 MAX_BODY_BYTES: Final = 65_536
-
-
-def key_of(request: Request, ring: KeyRing) -> ApiKey:
-    """The admin key that the request came with, in X-API-Key or `Authorization: Bearer`. Raises 401 or 403."""
-    text = request.headers.get("x-api-key") or _bearer(request)
-    if not text:
-        raise RequestError(401, "unauthorized", "Send an admin key in the header X-API-Key or Authorization: Bearer.")
-    key = ring.find(text)
-    if key is None:
-        raise RequestError(401, "unauthorized", "This key is not known: it is mistyped, or was revoked.")
-    if "admin" not in key.scopes:
-        raise RequestError(403, "forbidden", "This key has no scope admin: use an admin key.")
-    return key
 
 
 def query(request: Request, kind: type[T]) -> T:
@@ -66,14 +51,6 @@ async def body(request: Request, kind: type[T]) -> T:
         raise RequestError(400, "bad_body", f"The body cannot be used: {_lower(error)}.") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RequestError(400, "bad_body", "The body is not JSON.") from error
-
-
-def converted(value: object, kind: type[T]) -> T:
-    """Decoded JSON as `kind`. Raises 400 `bad_body`."""
-    try:
-        return msgspec.convert(value, kind)
-    except msgspec.ValidationError as error:
-        raise RequestError(400, "bad_body", f"The body cannot be used: {_lower(error)}.") from error
 
 
 def path_text(part: str) -> str:
@@ -108,11 +85,6 @@ def _decode_cursor(text: str, kind: type[K]) -> K:
         return msgspec.json.decode(raw, type=kind)
     except (binascii.Error, ValueError, msgspec.MsgspecError) as error:  # ValueError: no ASCII, no UTF-8
         raise RequestError(400, "bad_cursor", "The cursor is not one that this list has given: begin anew.") from error
-
-
-def _bearer(request: Request) -> str:
-    scheme, _, rest = (request.headers.get("authorization") or "").partition(" ")
-    return rest.strip() if scheme.lower() == "bearer" else ""
 
 
 def _lower(error: msgspec.ValidationError) -> str:

@@ -1,0 +1,143 @@
+"""What a route of the admin API is: how it is called, who answers, and what the OpenAPI document says of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+from sanic import Blueprint, HTTPResponse, Request
+
+from wsplatform.errors import RequestError
+from wsplatform.web.admin.gate import Caller, Gate
+from wsplatform.web.admin.requests import body, path_text, query
+from wsplatform.web.admin.types import ErrorReply, ErrorText
+
+PREFIX: Final = "/admin/v1"
+_REFUSED: Final = {401: {"www-authenticate": 'Bearer realm="wsplatform admin"'}}
+_PRIVATE: Final = {"cache-control": "no-store"}
+_PARAMETER: Final = re.compile(r"{(\w+)}")
+
+Q = TypeVar("Q")
+B = TypeVar("B")
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[Q, B]):
+    """A request that was let in and could be read. query, body: None where the route declares none.
+
+    path: the text in the place of each {parameter}, percent-decoded.
+    """
+
+    request: Request[Any, Any]
+    caller: Caller
+    query: Q
+    body: B
+    path: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer that is no refusal. kind: what its body holds; None: it has no body."""
+
+    description: str
+    kind: type | None = None
+    media: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A {parameter} of a path. rest: it may hold slashes that are not percent-encoded, at the end of the path."""
+
+    name: str
+    description: str
+    rest: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Route(Generic[Q, B]):
+    """One operation. path: below PREFIX, with {parameters}. name: unique; the operation's id.
+
+    refusals: statuses of errors beside those of the gate and those of reading the query and the body. `handler` raises
+    them as RequestError, and answers through json_reply, empty_reply or as a stream (None then).
+    """
+
+    method: str
+    path: str
+    name: str
+    handler: Callable[[Call[Q, B]], Coroutine[Any, Any, HTTPResponse | None]]
+    summary: str
+    replies: Mapping[int, Reply]
+    query: type[Q] | None = None
+    body: type[B] | None = None
+    refusals: tuple[int, ...] = ()
+    parameters: tuple[Parameter, ...] = ()
+
+
+def blueprint(routes: Iterable[Route[Any, Any]], gate: Gate) -> Blueprint:
+    whole = Blueprint("admin", url_prefix=PREFIX)
+    routes = tuple(routes)
+    for route in routes:
+        _add(whole, route, gate, _sanic_path(route), route.name)
+    for route, fixed in _shadowed(routes):
+        _add(whole, route, gate, fixed, f"{route.name}_{_word(fixed)}", {route.parameters[0].name: _word(fixed)})
+    return whole
+
+
+def json_reply(reply: msgspec.Struct, status: int = 200, headers: Mapping[str, str] | None = None) -> HTTPResponse:
+    return HTTPResponse(msgspec.json.encode(reply), status, {**_PRIVATE, **(headers or {})}, "application/json")
+
+
+def empty_reply() -> HTTPResponse:
+    return HTTPResponse(status=204)
+
+
+def _add(
+    whole: Blueprint, route: Route[Any, Any], gate: Gate, path: str, name: str, fixed: Mapping[str, str] | None = None
+) -> None:
+    async def handle(request: Request[Any, Any], **parts: str) -> HTTPResponse | None:
+        try:
+            caller = gate.admit(request)
+        except RequestError as error:
+            return _refusal(error)
+        call = Call(
+            request,
+            caller,
+            path={name: path_text(part) for name, part in {**parts, **(fixed or {})}.items()},
+            query=None if route.query is None else query(request, route.query),
+            body=None if route.body is None else await body(request, route.body),
+        )
+        return await route.handler(call)
+
+    # stream: a body is read only when the key has been looked at.
+    whole.add_route(handle, path, methods=[route.method], name=name, stream=route.method in ("PUT", "POST"))
+
+
+def _refusal(error: RequestError) -> HTTPResponse:
+    return json_reply(ErrorReply(ErrorText(error.code, error.message)), error.status, _REFUSED.get(error.status))
+
+
+def _sanic_path(route: Route[Any, Any]) -> str:
+    kinds = {parameter.name: "path" if parameter.rest else "str" for parameter in route.parameters}
+    return _PARAMETER.sub(lambda match: f"<{match[1]}:{kinds[match[1]]}>", route.path)
+
+
+def _shadowed(routes: tuple[Route[Any, Any], ...]) -> Iterator[tuple[Route[Any, Any], str]]:
+    """Routes with one parameter at the end, and fixed paths that it could make, without that method of their own.
+
+    Sanic looks at fixed paths first and would refuse the method there.
+    """
+    fixed = {route.path for route in routes if not route.parameters}
+    there = {(route.method, route.path) for route in routes}
+    for route in routes:
+        folder, _, last = route.path.rpartition("/")
+        if len(route.parameters) == 1 and _PARAMETER.fullmatch(last):
+            for path in sorted(fixed):
+                if path.rpartition("/")[0] == folder and (route.method, path) not in there:
+                    yield route, path
+
+
+def _word(path: str) -> str:
+    return path.rpartition("/")[2]
