@@ -244,6 +244,19 @@ class RegistryTable(_Table, frozen=True):
     fallback_rule: ChannelRule | None = None
 
 
+class MetricsTable(_Table, frozen=True):
+    """What the cluster has counted, and for how long the registry keeps it.
+
+    keep_samples_hours: How long values of 10 s are kept.
+    keep_minutes_days: How long values of a minute are kept.
+    keep_hours_days: How long values of an hour are kept.
+    """
+
+    keep_samples_hours: Annotated[int, msgspec.Meta(ge=1, le=168)] = 6
+    keep_minutes_days: Annotated[int, msgspec.Meta(ge=1, le=100)] = 7
+    keep_hours_days: Annotated[int, msgspec.Meta(ge=1, le=4000)] = 400
+
+
 class LogTable(_Table, frozen=True):
     """What is logged, to standard error.
 
@@ -347,6 +360,7 @@ class Settings(_Table, frozen=True):
     cluster: ClusterTable = ClusterTable()
     nats: NatsTable = NatsTable()
     registry: RegistryTable = RegistryTable()
+    metrics: MetricsTable = MetricsTable()
     log: LogTable = LogTable()
     haproxy: HAProxyTable = HAProxyTable()
     proxy: ProxyTable = ProxyTable()
