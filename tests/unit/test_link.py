@@ -313,6 +313,20 @@ def test_the_round_trip_is_measured_and_smoothed() -> None:
         assert pair.ends[0].link.rtt == pytest.approx(expected, abs=1e-5)
 
 
+def test_one_that_was_told_of_nothing_but_a_gap_and_has_forgotten_gets_what_follows() -> None:
+    pair = Pair()
+    pair.connect()
+    pair.ends[1].say(PUBLICATIONS, 1, 10, pair.now)
+    pair.ends[1].link.give_up("peer_gone")
+    pair.deliver()
+    pair.disconnect()
+    pair.ends[0].forget()
+    pair.ends[1].say(PUBLICATIONS, 1, 10, pair.now)
+    pair.settle()
+    assert pair.ends[1].ways[PUBLICATIONS].arrived == [1]
+    assert pair.ends[1].link.dropped == {"peer_gone": 1}
+
+
 def test_what_was_evicted_and_had_arrived_is_not_counted() -> None:
     """Its acknowledgement was lost with the connection."""
     pair = connected()

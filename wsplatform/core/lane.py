@@ -159,6 +159,11 @@ class Outgoing:
         self.in_flight = 0
         self.cursor = self._acked + 1
 
+    def begin_again(self) -> None:
+        """The other side has forgotten, and nothing but Skips was ever handed to a carrier: they have to come again."""
+        self._acked = self._missing = 0
+        self.cursor = 1
+
     def evict(self, cause: Cause) -> None:
         """Give up the oldest frame. If the carrier has it, it goes on to count as in flight."""
         in_flight = 0

@@ -441,6 +441,9 @@ class Link:
                 self._epoch = self._fresh()
                 for lane in self._out:
                     lane.discard("forgotten")
+            else:
+                for lane in self._out:
+                    lane.begin_again()
         self._peer_life = life
 
     def _part(self) -> None:

@@ -7,6 +7,7 @@ the answer to one.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
@@ -58,8 +59,8 @@ class CanaryRounds:
         """Once the relay has started."""
         self._mesh.want(PREFIX + self._node_id, _nothing)
 
-    def expired(self, now: float) -> None:
-        for peer_id, number in self._canary.due(self._connected(), now):
+    def expired(self, _: float) -> None:
+        for peer_id, number in self._canary.due(self._connected(), time.monotonic()):
             self._send(peer_id, _Note(self._node_id, peer_id, number, answer=False))
 
     def received(self, publication: Publication) -> None:
@@ -75,7 +76,8 @@ class CanaryRounds:
         if not note.answer:
             self._send(note.asker, msgspec.structs.replace(note, answer=True))
         elif note.asker == self._node_id:
-            self._canary.back(note.answerer, note.number, asyncio.get_running_loop().time())
+            # Not the loop's time, which on uvloop counts whole milliseconds
+            self._canary.back(note.answerer, note.number, time.monotonic())
 
     def status(self, peer_id: str) -> CanaryStatus:
         return self._canary.status(peer_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from itertools import count
 from typing import Final, Protocol
@@ -134,8 +135,9 @@ class Links:
             self._dirty.append(link)
         return True
 
-    def tick(self, now: float) -> None:
-        """To be called some times a second; `now` is the loop's."""
+    def tick(self) -> None:
+        """To be called some times a second."""
+        now = _now()
         for link in tuple(self._links.values()):
             link.core.tick(now)
 
@@ -172,14 +174,14 @@ class Links:
     def up(self, peer: Peer) -> None:
         link = self._of(peer)
         if link is not None:
-            link.core.up(self._now())
+            link.core.up(_now())
 
     def received(self, peer_id: str, envelope: bytes) -> None:
         link = self._links.get(peer_id)
         if link is None:
             return
         try:
-            link.core.take(envelope, self._now())
+            link.core.take(envelope, _now())
         except EnvelopeError as error:
             link.core.dropped["malformed"] += 1
             self.events.malformed(peer_id, error)
@@ -227,14 +229,14 @@ class Links:
 
     def _flush(self) -> None:
         dirty, self._dirty = self._dirty, []
-        now = self._now()
+        now = _now()
         for link in dirty:
             link.dirty = False
             link.core.flush(now)
 
     async def _say_goodbye(self, progress: asyncio.Event) -> None:
         for link in self._ready():
-            link.core.ping(self._now())
+            link.core.ping(_now())
         while any(not link.core.idle for link in self._ready()):
             progress.clear()
             await progress.wait()
@@ -247,9 +249,10 @@ class Links:
     def _ready(self) -> Iterator[PeerLink]:
         return (link for link in self._links.values() if link.core.ready)
 
-    def _now(self) -> float:
-        assert self._loop is not None
-        return self._loop.time()
+
+def _now() -> float:
+    """The time of uvloop's loop is that at which its turn began, in whole milliseconds: too coarse for a round trip."""
+    return time.monotonic()
 
 
 def link_limits(settings: ClusterTable) -> LinkLimits:

@@ -253,7 +253,7 @@ class Relay:
     def expired(self, now: float) -> None:
         if self._drop_lost(now):
             self._set_links()
-        self._links.tick(now)
+        self._links.tick()
         self._interest.expired(now)
         self._tell_missing(now)
 
