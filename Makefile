@@ -1,5 +1,5 @@
 # What a target needs is set up first, by scripts/setup.sh: a virtual environment in .venv, packages, system packages.
-.PHONY: help run test e2e soak lint bench
+.PHONY: help run test e2e soak lint docs bench
 
 NODES ?= 3
 PORT ?= 8080
@@ -30,6 +30,11 @@ lint:  ## Style, types, and which layer imports which
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
+
+docs:  ## The site of docs/, in build/site; a link that leads nowhere fails
+	@scripts/setup.sh test
+	@.venv/bin/sphinx-build -W --keep-going -q -d build/doctrees docs build/site
+	@echo build/site/index.html
 
 bench:  ## Benchmarks (ARGS=…)
 	@scripts/setup.sh test

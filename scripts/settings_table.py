@@ -1,4 +1,4 @@
-"""Writes the tables of all settings into docs/running.md, between two markers:  python scripts/settings_table.py
+"""Writes the tables of all settings into docs/configuration.md, between two markers:  python scripts/settings_table.py
 
 They are made from wsplatform/settings.py: types, defaults and the docstrings of its tables, and from config/*.toml.
 """
@@ -18,9 +18,10 @@ from wsplatform.resources import folder
 from wsplatform.settings import SECRET_KEYS, Settings
 from wsplatform.settings_load import load
 
-PAGE = Path(__file__).parent.parent / "docs" / "running.md"
+PAGE = Path(__file__).parent.parent / "docs" / "configuration.md"
 BEGIN = "<!-- scripts/settings_table.py writes what follows, from wsplatform/settings.py -->"
 END = "<!-- up to here -->"
+_HEAD = "| key | type | default | variable | |\n|---|---|---|---|---|"
 _PLAIN = {bool: "`true` or `false`", int: "integer", float: "number", str: "text"}
 _ENTRY = re.compile(r"^([a-z_]+): (.*)")
 
@@ -65,10 +66,16 @@ def _section(section: str, table: type[msgspec.Struct]) -> str:
         differing = sorted(set(described) ^ set(hints)) or "their order"
         raise ValueError(f"the docstring of {table.__name__} and its keys differ: {differing}")
     rows = [
-        f"| `{key}` | {_kind(hint)} | {_default(section, key, table)} | {_cell(described[key])} |"
+        f"| `{key}` | {_kind(hint)} | {_default(section, key, table)} | {_variable(section, key)} "
+        f"| {_cell(described[key])} |"
         for key, hint in hints.items()
     ]
-    return "\n".join([f"### [{section}]", "", about, "", "| key | type | default | |", "|---|---|---|---|", *rows])
+    return "\n".join([f"### [{section}]", "", about, "", _HEAD, *rows])
+
+
+def _variable(section: str, key: str) -> str:
+    name = f"WSP_{section}__{key}".upper()
+    return f"`{name}_FILE`" if f"{section}.{key}" in SECRET_KEYS else f"`{name}`"
 
 
 def _kind(hint: Any) -> str:

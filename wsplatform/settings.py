@@ -1,7 +1,7 @@
 """Settings: frozen typed tables. `settings_load.py` fills them.
 
 The docstring of a table says what it is for and then, for each key, `key: what it means`. scripts/settings_table.py
-makes the tables of docs/running.md from that.
+makes the tables of docs/configuration.md from that.
 """
 
 from __future__ import annotations
@@ -230,7 +230,7 @@ class RegistryTable(_Table, frozen=True):
     dead_seconds: A node that has not reported for so long is taken out of the cluster. At least 3, and half as much
         again as `heartbeat_seconds`.
     timeout_seconds: How long a node waits for an answer of the registry.
-    fallback_rule: A [channel rule](#channel-rules) that holds until one is set for the same pattern; a table.
+    fallback_rule: A [channel rule](running.md#channel-rules) that holds until one is set for the same pattern; a table.
     """
 
     url: str = "http://127.0.0.1:8000"

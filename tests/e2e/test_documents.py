@@ -1,4 +1,4 @@
-"""The README's examples in languages other than Python."""
+"""The first pages' examples in languages other than Python."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from tests.support.local_cluster import LocalCluster
 from tests.support.wait import eventually
 
 SDK = Path(__file__).parent / "sdk"
-BLOCKS = [block for section in sections(ROOT / "README.md") for block in section.blocks]
+PAGES = (ROOT / "README.md", ROOT / "docs" / "quick-start.md")
+BLOCKS = [block for page in PAGES for section in sections(page) for block in section.blocks]
 JAVASCRIPT = [block for block in BLOCKS if block.language == "js"]
 PHP = [block for block in BLOCKS if block.language == "php"]
 
 
 def test_there_are_examples() -> None:
-    assert len(JAVASCRIPT) == 2
+    assert len(JAVASCRIPT) == 3
     assert PHP
 
 
@@ -43,8 +44,9 @@ def test_php_is_understood(block: Block, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
-async def test_the_subscriber_of_the_readme_gets_what_is_published() -> None:
-    (block,) = [block for block in JAVASCRIPT if "newSubscription" in block.text]
+async def test_the_subscriber_of_the_pages_gets_what_is_published() -> None:
+    block, other = [block for block in JAVASCRIPT if "newSubscription" in block.text]
+    assert block.text == other.text
     async with LocalCluster("--nodes", "2") as cluster:
         balancer = cluster.info["balancer"]
         assert "ws://127.0.0.1:8080/" in block.text

@@ -83,8 +83,8 @@ def _of(page: str) -> list[pytest.ParameterSet]:
     return [pytest.param(section, id=section.title.lower().replace(" ", "-")) for section in found]
 
 
-@pytest.mark.parametrize("section", _of("README.md"))
-async def test_the_readme(section: Section, reader: Reader) -> None:
+@pytest.mark.parametrize("section", [*_of("README.md"), *_of("quick-start.md")])
+async def test_the_first_pages(section: Section, reader: Reader) -> None:
     await reader.read(section)
 
 
@@ -99,7 +99,7 @@ async def test_the_page_on_the_server_api(section: Section, reader: Reader) -> N
     await reader.read(section)
 
 
-@pytest.mark.parametrize("section", _of("running.md"))
+@pytest.mark.parametrize("section", [*_of("running.md"), *_of("configuration.md")])
 async def test_the_page_on_running_it(section: Section, tmp_path: Path, cluster: LocalCluster, environment) -> None:
     port = free_port()  # where a process listens, and commands ask, that are told nothing else
     balancer = urlsplit(cluster.info["balancer"]).port
@@ -110,14 +110,21 @@ async def test_the_page_on_running_it(section: Section, tmp_path: Path, cluster:
 
 async def test_no_page_with_examples_is_left_out() -> None:
     pages = {section.page.name for section in WITH_EXAMPLES}
-    assert pages == {"README.md", "admin-api.md", "server-api.md", "running.md"}
+    assert pages == {
+        "README.md",
+        "admin-api.md",
+        "configuration.md",
+        "quick-start.md",
+        "running.md",
+        "server-api.md",
+    }
 
 
-async def test_the_readmes_token_in_python_lets_its_user_in(tmp_path: Path) -> None:
-    (block,) = [block for section in sections(ROOT / "README.md") for block in section.of("python")]
+async def test_the_token_in_python_lets_its_user_in(tmp_path: Path) -> None:
+    (block,) = [block for section in sections(ROOT / "docs" / "quick-start.md") for block in section.of("python")]
     secret = "s" * 32
     names: dict[str, str] = {"secret": secret}
-    exec(compile(block.text, "README.md", "exec"), names)
+    exec(compile(block.text, "quick-start.md", "exec"), names)
     claims = TokenVerifier([secret], []).connection(names["token"], 0)
     assert claims.user == "42"
     assert bytes(claims.info or b"") == b'{"name":"Ann"}'

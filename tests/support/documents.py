@@ -15,6 +15,7 @@ All examples of one section (`## …`) share a folder and their variables, one s
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 import re
 import signal
@@ -243,3 +244,13 @@ def _program(folder: Path) -> Path:
     path.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m wsplatform "$@"\n')
     path.chmod(0o755)
     return path.parent
+
+
+def script(name: str) -> Any:
+    """A module of scripts/, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

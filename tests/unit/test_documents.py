@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
 
-from tests.support.documents import PAGES, ROOT, Block, check, prose, sections
+from tests.support.documents import PAGES, ROOT, Block, check, prose, script, sections
 from wsplatform.cli import COMMANDS
 from wsplatform.errors import SettingsError
 from wsplatform.resources import folder
@@ -30,15 +28,6 @@ KEYS = {
 SECTIONS = "|".join(sorted({key.partition(".")[0] for key in KEYS}))
 FILES = ("cfg", "db", "toml", "md", "py", "state", "orig", "service")
 SPECIFIC = [page for page in PAGES if page.name != "CONTRIBUTING.md"]
-
-
-def settings_table() -> Any:
-    spec = importlib.util.spec_from_file_location("settings_table", ROOT / "scripts" / "settings_table.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def anchors(page: Path) -> set[str]:
@@ -89,12 +78,13 @@ def test_every_folder_is_named_by_the_architecture() -> None:
 
 
 def test_the_tables_of_all_settings_are_as_the_settings_are() -> None:
-    script = settings_table()
-    page = script.PAGE.read_text(encoding="utf-8")
-    assert script.rewritten(page) == page, "run: python scripts/settings_table.py"
-    rows = re.findall(r"^\| `([a-z_]+)` \|", script.tables(), re.MULTILINE)
-    assert len(rows) == len(KEYS)
-    assert "development-only" not in script.tables()
+    writer = script("settings_table")
+    page = writer.PAGE.read_text(encoding="utf-8")
+    assert writer.rewritten(page) == page, "run: python scripts/settings_table.py"
+    variables = re.findall(r"^\| `[a-z_]+` \|.*\| `WSP_([A-Z_]+)` \|", page, re.MULTILINE)
+    names = [name.lower().replace("__", ".") for name in variables]
+    assert {name if name in KEYS else name.removesuffix("_file") for name in names} == KEYS
+    assert "development-only" not in page
 
 
 def test_a_key_without_a_meaning_has_no_table() -> None:
@@ -108,12 +98,12 @@ def test_a_key_without_a_meaning_has_no_table() -> None:
         one: int = 0
         two: int = 0
 
-    script = settings_table()
-    assert script.meanings(Table) == ("About it.", {"one": "The first. Goes on."})
+    writer = script("settings_table")
+    assert writer.meanings(Table) == ("About it.", {"one": "The first. Goes on."})
     with pytest.raises(ValueError, match="two"):
-        script._section("node", Table)
+        writer._section("node", Table)
     with pytest.raises(ValueError, match="each once"):
-        script.rewritten("no markers")
+        writer.rewritten("no markers")
 
 
 @pytest.mark.parametrize("page", SPECIFIC, ids=lambda page: page.name)
@@ -165,7 +155,7 @@ def test_every_dependency_has_its_reason() -> None:
 
 
 def test_what_production_needs_is_said_in_the_words_of_the_program() -> None:
-    page = (ROOT / "docs" / "running.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
     secret = "x" * 32
 
     def usable(environ: dict[str, str]) -> None:
