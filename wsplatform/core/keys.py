@@ -58,6 +58,10 @@ class KeyRing:
                 found = key
         return found
 
+    def get(self, key_id: str) -> ApiKey | None:
+        """The key of this id: for who has shown its text before."""
+        return self._keys.get(key_id)
+
     def __len__(self) -> int:
         return len(self._keys)
 

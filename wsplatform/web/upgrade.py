@@ -28,8 +28,8 @@ _METHOD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,24}(?: |\Z)")
 class HeadLimits:
     """Of the head of a connection's first request: bytes, and seconds until it is there.
 
-    request: seconds after which a request that Sanic has not got whole or not answered ends its connection; noticed
-    within twice that time.
+    request: seconds after which a request that Sanic has not got whole or not answered, or an answer that does not get
+    on, ends its connection; noticed within twice that time.
     """
 
     max_bytes: int
@@ -178,14 +178,15 @@ class _SanicConnection(HttpProtocol):
     request that never becomes whole would keep its task and descriptor for good. So the sweep looks at it as well.
     """
 
-    __slots__ = ("_door", "_sanic", "_seen", "deadline")
+    __slots__ = ("_door", "_sanic", "_seen", "_sends", "deadline")
 
     def __init__(self, door: _Door, sanic: dict[str, Any]) -> None:
         super().__init__(**sanic)
         self.deadline = 0.0
         self._door = door
         self._sanic = sanic
-        self._seen: tuple[int, bool] | None = None
+        self._seen: tuple[int, bool, int] | None = None
+        self._sends = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[no-untyped-call]
@@ -196,8 +197,12 @@ class _SanicConnection(HttpProtocol):
         self._door.sweep.discard(self)
         super().connection_lost(exc)  # type: ignore[no-untyped-call]
 
+    async def send(self, data: bytes) -> None:
+        await super().send(data)  # type: ignore[no-untyped-call]
+        self._sends += 1
+
     def expired(self, now: float) -> None:
-        """End the connection when it is at the same request as the last time."""
+        """End the connection when it is at the same place as the last time."""
         self.deadline = now + self._door.head.request
         seen = None if self._between_requests or self.http is None else self._place
         if seen is not None and seen == self._seen:
@@ -211,9 +216,9 @@ class _SanicConnection(HttpProtocol):
             super().data_received(data)
 
     @property
-    def _place(self) -> tuple[int, bool]:
-        """How many heads were read, and whether another one is coming in."""
-        return self.state["requests_count"], self.http.stage is Stage.REQUEST
+    def _place(self) -> tuple[int, bool, int]:
+        """How many heads were read, whether another one is coming in, and how often something could be sent."""
+        return self.state["requests_count"], self.http.stage is Stage.REQUEST, self._sends
 
     @property
     def _between_requests(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
 from loguru import logger
@@ -26,12 +26,16 @@ class Keys(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: the key, by id and name, the address that the request came from, and how the key was shown."""
+    """Who asks: the key, by id and name, the address that the request came from, and how the key was shown.
+
+    digest: of the key; the id alone may come back with another one (that of the settings).
+    """
 
     key_id: str
     name: str
     address: str
     via: Literal["key"]
+    digest: str = field(repr=False)
 
 
 class Gate:
@@ -48,7 +52,12 @@ class Gate:
         except RequestError as error:
             self._log(request, error)
             raise
-        return Caller(key.id, key.name, request.ip, "key")
+        return Caller(key.id, key.name, request.ip, "key", key.digest)
+
+    def holds(self, caller: Caller) -> bool:
+        """Whether what `caller` was let in with would let it in now."""
+        key = self._keys.ring.get(caller.key_id)
+        return key is not None and key.digest == caller.digest
 
     def _log(self, request: Request[Any, Any], error: RequestError) -> None:
         held_back = self._throttle.allow(f"{request.ip} {error.status}", asyncio.get_running_loop().time())

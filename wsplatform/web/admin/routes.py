@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
@@ -13,6 +14,7 @@ from sanic import Blueprint, HTTPResponse, Request
 from wsplatform.errors import RequestError
 from wsplatform.web.admin.gate import Caller, Gate
 from wsplatform.web.admin.requests import body, path_text, query
+from wsplatform.web.admin.streams import Stream, Streams
 from wsplatform.web.admin.types import ErrorReply, ErrorText
 
 PREFIX: Final = "/admin/v1"
@@ -22,6 +24,7 @@ _PARAMETER: Final = re.compile(r"{(\w+)}")
 
 Q = TypeVar("Q")
 B = TypeVar("B")
+_Handler = Callable[..., Coroutine[Any, Any, HTTPResponse | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +64,13 @@ class Route(Generic[Q, B]):
     """One operation. path: below PREFIX, with {parameters}. name: unique; the operation's id.
 
     refusals: statuses of errors beside those of the gate and those of reading the query and the body. `handler` raises
-    them as RequestError, and answers through json_reply, empty_reply or as a stream (None then).
+    them as RequestError, and answers through json_reply or empty_reply, or with a Stream.
     """
 
     method: str
     path: str
     name: str
-    handler: Callable[[Call[Q, B]], Coroutine[Any, Any, HTTPResponse | None]]
+    handler: Callable[[Call[Q, B]], Coroutine[Any, Any, HTTPResponse | Stream]]
     summary: str
     replies: Mapping[int, Reply]
     query: type[Q] | None = None
@@ -77,12 +80,15 @@ class Route(Generic[Q, B]):
 
 
 def blueprint(routes: Iterable[Route[Any, Any]], gate: Gate) -> Blueprint:
-    whole = Blueprint("admin", url_prefix=PREFIX)
+    whole, streams = Blueprint("admin", url_prefix=PREFIX), Streams(gate)
     routes = tuple(routes)
     for route in routes:
-        _add(whole, route, gate, _sanic_path(route), route.name)
+        _add(whole, route, _handler(route, gate, streams), _sanic_path(route), route.name)
     for route, fixed in _shadowed(routes):
-        _add(whole, route, gate, fixed, f"{route.name}_{_word(fixed)}", {route.parameters[0].name: _word(fixed)})
+        word = _word(fixed)
+        handler = partial(_handler(route, gate, streams), **{route.parameters[0].name: word})
+        _add(whole, route, handler, fixed, f"{route.name}_{word}")
+    whole.listener("before_server_stop")(lambda _app: streams.close())
     return whole
 
 
@@ -94,9 +100,13 @@ def empty_reply() -> HTTPResponse:
     return HTTPResponse(status=204)
 
 
-def _add(
-    whole: Blueprint, route: Route[Any, Any], gate: Gate, path: str, name: str, fixed: Mapping[str, str] | None = None
-) -> None:
+def _add(whole: Blueprint, route: Route[Any, Any], handler: _Handler, path: str, name: str) -> None:
+    # A body is read only when the key has been looked at. Sanic marks such a handler, so each is one of its own.
+    stream = route.method in ("PUT", "POST")
+    whole.add_route(partial(handler), path, methods=[route.method], name=name, stream=stream)
+
+
+def _handler(route: Route[Any, Any], gate: Gate, streams: Streams) -> _Handler:
     async def handle(request: Request[Any, Any], **parts: str) -> HTTPResponse | None:
         try:
             caller = gate.admit(request)
@@ -105,14 +115,14 @@ def _add(
         call = Call(
             request,
             caller,
-            path={name: path_text(part) for name, part in {**parts, **(fixed or {})}.items()},
+            path={name: path_text(part) for name, part in parts.items()},
             query=None if route.query is None else query(request, route.query),
             body=None if route.body is None else await body(request, route.body),
         )
-        return await route.handler(call)
+        answer = await route.handler(call)
+        return await streams.serve(request, caller, answer) if isinstance(answer, Stream) else answer
 
-    # stream: a body is read only when the key has been looked at.
-    whole.add_route(handle, path, methods=[route.method], name=name, stream=route.method in ("PUT", "POST"))
+    return handle
 
 
 def _refusal(error: RequestError) -> HTTPResponse:
