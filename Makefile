@@ -14,7 +14,7 @@ run:  ## A registry, three nodes and HAProxy on this machine (NODES=3 PORT=8080 
 
 test:  ## Unit and integration tests (ARGS=… for pytest)
 	@scripts/setup.sh test
-	@.venv/bin/pytest $(ARGS)
+	@.venv/bin/pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 e2e:  ## Tests with a browser, real SDKs, PostgreSQL and the installed wheel
 	@scripts/setup.sh e2e
