@@ -245,13 +245,18 @@ class RegistryTable(_Table, frozen=True):
 
 
 class MetricsTable(_Table, frozen=True):
-    """What the cluster has counted, and for how long the registry keeps it.
+    """What nodes count and time, and for how long the registry keeps it. See [metrics](metrics.md).
 
+    enabled: Time deliveries, find the busiest channels, and report what is counted to the registry. Without it, the
+        registry hears of each node's present state only, and `/metrics` has what can be counted at no cost.
+    open: Let anybody read `/metrics`. Otherwise a key with the scope `metrics` or `admin` is needed.
     keep_samples_hours: How long values of 10 s are kept.
     keep_minutes_days: How long values of a minute are kept.
     keep_hours_days: How long values of an hour are kept.
     """
 
+    enabled: bool = True
+    open: bool = False
     keep_samples_hours: Annotated[int, msgspec.Meta(ge=1, le=168)] = 6
     keep_minutes_days: Annotated[int, msgspec.Meta(ge=1, le=100)] = 7
     keep_hours_days: Annotated[int, msgspec.Meta(ge=1, le=4000)] = 400

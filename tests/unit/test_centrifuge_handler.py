@@ -20,6 +20,7 @@ from wsplatform.core.tokens import Claims, sign
 from wsplatform.errors import SHUTDOWN, CommandError
 from wsplatform.model import ChannelRule
 from wsplatform.net.websocket import WebSocketConnection
+from wsplatform.node.counts import ClientCounts
 from wsplatform.settings import ClientTable
 from wsplatform.web.centrifuge_handler import CentrifugeHandler
 from wsplatform.web.face import Clock, Face, Open, Timing
@@ -145,6 +146,8 @@ class Bench:
             call_soon=self.turns.append,
             report=lambda address, session, what: self.reports.append(what),
             handlers=self.handlers,
+            slow=set(),
+            counts=ClientCounts(),
         )
         self.handler = CentrifugeHandler(self.face, "192.0.2.1")
         self.connection = Connection(self.handler)

@@ -87,6 +87,12 @@ def test_the_tables_of_all_settings_are_as_the_settings_are() -> None:
     assert "development-only" not in page
 
 
+def test_the_table_of_all_metrics_is_as_the_catalogue_is() -> None:
+    writer = script("metrics_table")
+    page = writer.PAGE.read_text(encoding="utf-8")
+    assert writer.rewritten(page) == page, "run: python scripts/metrics_table.py"
+
+
 def test_a_key_without_a_meaning_has_no_table() -> None:
     class Table(msgspec.Struct):
         """About it.

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsplatform.core.metrics import CATALOGUE, LARGEST, Metric, bucket_of, largest_in
+from wsplatform.core.metrics import (
+    CATALOGUE,
+    LARGEST,
+    REGISTRY_METRICS,
+    Durations,
+    Metric,
+    Recent,
+    bucket_of,
+    largest_in,
+    quantile,
+)
+
+_ALL = (*CATALOGUE.values(), *REGISTRY_METRICS.values())
 
 
 @given(st.integers(0, LARGEST))
@@ -27,13 +40,48 @@ def test_what_is_no_time_or_too_long_a_one_has_a_bucket_too(microseconds: int) -
     assert bucket_of(0) <= bucket_of(microseconds) <= bucket_of(LARGEST)
 
 
-@pytest.mark.parametrize("metric", CATALOGUE.values(), ids=lambda metric: metric.name)
+@pytest.mark.parametrize("metric", _ALL, ids=lambda metric: metric.name)
 def test_names_follow_the_conventions_of_prometheus(metric: Metric) -> None:
-    assert re.fullmatch(r"wsplatform(_[a-z]+)+", metric.prometheus)
+    assert re.fullmatch(r"(wsplatform|process)(_[a-z]+)+", metric.prometheus)
     assert metric.prometheus.endswith("_total") == (metric.kind == "counter")
     assert metric.unit in metric.prometheus
     assert metric.help.endswith(".")
 
 
 def test_no_two_metrics_have_one_name() -> None:
-    assert len({metric.prometheus for metric in CATALOGUE.values()}) == len(CATALOGUE)
+    assert len({metric.prometheus for metric in _ALL}) == len({metric.name for metric in _ALL}) == len(_ALL)
+
+
+@given(st.lists(st.floats(0, 1e9), max_size=50))
+def test_a_time_that_is_added_is_in_its_bucket(times: list[float]) -> None:
+    durations = Durations()
+    for seconds in times:
+        durations.add(seconds)
+    assert sum(durations.buckets) == len(times)
+    for bucket in {bucket_of(int(seconds * 1e6)) for seconds in times}:
+        assert durations.buckets[bucket] == sum(bucket_of(int(seconds * 1e6)) == bucket for seconds in times)
+    assert durations.sum == pytest.approx(sum(times))
+
+
+@given(st.lists(st.integers(0, 10**7), min_size=1, max_size=100), st.floats(0, 1))
+def test_a_quantile_is_that_of_the_times_within_a_sixteenth(microseconds: list[int], share: float) -> None:
+    durations = Durations()
+    for number in microseconds:
+        durations.add((number + 0.5) / 1e6)
+    found = quantile(durations.buckets, share)
+    exact = sorted(microseconds)[max(0, math.ceil(share * len(microseconds)) - 1)]
+    assert found is not None
+    assert exact <= found * 1e6 + 0.5
+    assert found * 1e6 <= exact * 17 / 16 + 0.5
+
+
+def test_what_is_recent_is_told_once() -> None:
+    durations = Durations()
+    recent = Recent(durations)
+    assert recent.quantile(0.99) is None
+    durations.add(0.001, 98)
+    durations.add(0.5, 2)
+    assert recent.quantile(0.5) == pytest.approx(0.001, rel=1 / 16)
+    durations.add(0.25)
+    assert recent.quantile(0.99) == pytest.approx(0.25, rel=1 / 16)
+    assert recent.quantile(0.99) is None

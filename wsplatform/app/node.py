@@ -12,6 +12,7 @@ from sanic import Blueprint
 from wsplatform import __version__
 from wsplatform.app.parts import Process
 from wsplatform.app.transports import make_transport, start_failed
+from wsplatform.core.metrics import Recent
 from wsplatform.errors import PlatformError
 from wsplatform.model import ClusterConfig, LinkStatus, Member, NodeStatus, Publication, View
 from wsplatform.net.upgrade import Acceptor
@@ -19,7 +20,7 @@ from wsplatform.node import canary
 from wsplatform.node.backend import Backend
 from wsplatform.node.directory import Directory
 from wsplatform.node.eviction import Eviction
-from wsplatform.node.fanout import Fanout
+from wsplatform.node.fanout import Fanout, Meter
 from wsplatform.node.local_directory import LocalDirectory, LocalNode
 from wsplatform.node.membership import Membership
 from wsplatform.node.policy import Policy
@@ -58,7 +59,6 @@ class NodePart:
         self.error: PlatformError | None = None  # for which the node had to end by itself
         self._process = process
         self._stop = stop
-        self._began = loop.time()
         self._transport = _transport(process)
         self._policy = Policy()
         self._sessions = Sessions()
@@ -67,9 +67,12 @@ class NodePart:
             process.instance.node_id, self._relay, self._reachable, settings.cluster.canary_seconds
         )
         self._subscriptions = Subscriptions(self._relay)
-        self._fanout = Fanout(self._subscriptions.groups, loop.call_soon)
+        self._meter = Meter()
+        metered = self._meter if settings.metrics.enabled else None
+        self._fanout = Fanout(self._subscriptions.groups, loop.call_soon, metered)
         self._publisher = Publisher(self._fanout, self._relay)
         self._publisher.refuse(_STARTING)
+        self._recent_deliveries = Recent(self._meter.delivery)
         self._eviction = Eviction(self._policy, self._sessions, loop.call_soon)
         self._http = HttpRegistryClient(
             settings.registry.url,
@@ -144,11 +147,12 @@ class NodePart:
         )
 
     def status(self) -> NodeStatus:
+        process = self._process
         return NodeStatus(
             state="",
             ready=False,
             draining=False,
-            uptime=self._uptime(),
+            uptime=process.readings.uptime,
             sessions=len(self._sessions),
             users=self._sessions.users,
             channels=len(self._subscriptions),
@@ -156,6 +160,13 @@ class NodePart:
             publications=self._publisher.publications,
             deliveries=self._fanout.deliveries,
             dropped=self._relay.dropped,
+            cpu_seconds=process.readings.cpu,
+            memory_bytes=process.readings.memory,
+            lag=process.lag.take_highest(),
+            errors=self._clients.counts.errors.total() + self._backend.counts.errors.total(),
+            sent_bytes=self._sent,
+            received_bytes=self._clients.traffic.received,
+            delivery_p99=self._recent_deliveries.quantile(0.99),
         )
 
     def links(self) -> tuple[LinkStatus, ...]:
@@ -191,15 +202,16 @@ class NodePart:
             carrier = self._process.settings.cluster.transport
         return msgspec.structs.replace(link, transport=carrier, canary=canary.round_trip, canary_late=canary.late)
 
-    def _uptime(self) -> float:
-        return asyncio.get_running_loop().time() - self._began
-
     async def _let_clients_go(self) -> None:
         """Then the publications: the mesh ends before the view does, so that the peers read all that was accepted."""
         self._fanout.flush()
         await self._clients.drain(self._process.settings.node.drain_seconds)
         self._publisher.refuse(_STOPPING)
         await self._relay.stop()
+
+    @property
+    def _sent(self) -> int:
+        return self._fanout.sent + self._clients.traffic.sent
 
     def _client_face(self) -> CentrifugeAcceptor:
         settings = self._process.settings
@@ -216,7 +228,7 @@ class NodePart:
 
     def _make_backend(self) -> Backend:
         settings = self._process.settings
-        node = LocalNode(self._process.instance, self._uptime)
+        node = LocalNode(self._process.instance, lambda: self._process.readings.uptime)
         local = LocalDirectory(node, self._sessions, self._subscriptions)
         directory = Directory(local, Survey(self._relay), settings.api.survey_seconds)
         return Backend(self._policy, self._publisher, directory, settings.api.max_publication_bytes)

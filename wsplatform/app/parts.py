@@ -10,6 +10,7 @@ from wsplatform.model import Instance
 from wsplatform.net.sweep import Sweep
 from wsplatform.net.tasks import Tasks
 from wsplatform.net.tls import Tls
+from wsplatform.node.process import LoopLag, ProcessReadings
 from wsplatform.settings import Settings
 
 
@@ -21,6 +22,8 @@ class Process:
     tasks: Tasks
     sweep: Sweep
     tls: Tls
+    readings: ProcessReadings
+    lag: LoopLag
 
     def identity(self, role: Role) -> Identity:
         cluster = self.settings.cluster

@@ -19,6 +19,7 @@ from wsplatform.net.tasks import Tasks
 from wsplatform.net.tls import Tls, TlsFiles
 from wsplatform.net.upgrade import Acceptor
 from wsplatform.node.health import Health
+from wsplatform.node.process import LoopLag, ProcessReadings
 from wsplatform.settings import Settings
 from wsplatform.settings_load import check_production
 from wsplatform.web.health import health_blueprint
@@ -133,7 +134,10 @@ async def _open_process(stack: AsyncExitStack, settings: Settings, inherited: In
     sweep.start(asyncio.get_running_loop())
     stack.callback(sweep.stop)
     stack.push_async_callback(tasks.close)
-    return Process(settings, new_instance(settings), addresses, tasks, sweep, tls)
+    lag = LoopLag()
+    lag.start()
+    stack.callback(lag.stop)
+    return Process(settings, new_instance(settings), addresses, tasks, sweep, tls, ProcessReadings(), lag)
 
 
 async def _open_registry(stack: AsyncExitStack, process: Process, role: Role) -> RegistryPart | None:

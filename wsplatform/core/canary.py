@@ -43,12 +43,18 @@ class Canary:
         self._peers = {peer_id: self._peers.get(peer_id) or _Peer() for peer_id in peers}
         return [(peer_id, self._send(peer, now)) for peer_id, peer in self._peers.items()]
 
-    def back(self, peer_id: str, number: int, now: float) -> None:
-        """One has come back; any other number than those that are under way is ignored."""
+    def back(self, peer_id: str, number: int, now: float) -> float | None:
+        """One has come back: after how many seconds. None: any other number than those that are under way."""
         peer = self._peers.get(peer_id)
         sent = None if peer is None else peer.away.pop(number, None)
-        if peer is not None and sent is not None:
-            peer.round_trip = now - sent
+        if peer is None or sent is None:
+            return None
+        peer.round_trip = now - sent
+        return peer.round_trip
+
+    def late(self) -> list[tuple[str, int]]:
+        """How many of each peer were not back when the next was due, since it was first named."""
+        return [(peer_id, peer.late) for peer_id, peer in self._peers.items()]
 
     def status(self, peer_id: str) -> CanaryStatus:
         peer = self._peers.get(peer_id)

@@ -12,7 +12,7 @@ from typing import Protocol
 import msgspec
 from loguru import logger
 
-from wsplatform.net.websocket import ConnectionLimits, Handler, Side, WebSocketConnection
+from wsplatform.net.websocket import ConnectionLimits, Handler, Side, Traffic, WebSocketConnection
 from wsplatform.wire.deflate import negotiate
 from wsplatform.wire.rfc6455 import accept_key
 
@@ -43,12 +43,16 @@ class UpgradeRequest:
 
 @dataclass(frozen=True, slots=True)
 class Accept:
-    """Take it. subprotocol: one of those offered, "" for none. deflate: an offer to compress may be taken."""
+    """Take it. subprotocol: one of those offered, "" for none. deflate: an offer to compress may be taken.
+
+    traffic: where its bytes are counted, if not with those of its side.
+    """
 
     handler: Handler
     limits: ConnectionLimits
     subprotocol: str = ""
     deflate: bool = False
+    traffic: Traffic | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +116,11 @@ def open_connection(request: UpgradeRequest, accept: Accept, side: Side) -> tupl
     if extension is not None:
         lines.append(f"Sec-WebSocket-Extensions: {extension}")
     response = "\r\n".join((*lines, "\r\n")).encode("latin-1")
-    deflate = extension is not None
-    return response, WebSocketConnection(accept.handler, accept.limits, side, deflate=deflate, remote=request.remote)
+    connection = WebSocketConnection(
+        accept.handler, accept.limits, side, deflate=extension is not None, remote=request.remote
+    )
+    connection.traffic = accept.traffic or side.traffic
+    return response, connection
 
 
 def answer(head: bytes, remote: str, acceptor: Acceptor, side: Side) -> tuple[bytes, WebSocketConnection] | Refuse:

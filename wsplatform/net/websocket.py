@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from secrets import token_bytes
 from typing import Any, Protocol
 
@@ -79,6 +79,16 @@ class Handler(Protocol):
         ...
 
 
+class Traffic:
+    """Bytes of many connections: read, and handed to the kernel or the event loop by the connections themselves."""
+
+    __slots__ = ("received", "sent")
+
+    def __init__(self) -> None:
+        self.received = 0
+        self.sent = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Side:
     """What all connections of one server, or of one dialler, share.
@@ -89,6 +99,7 @@ class Side:
     sweep: Sweep
     client: bool = False
     roster: set[Any] | None = None
+    traffic: Traffic = field(default_factory=Traffic)
 
 
 class WebSocketConnection(asyncio.Protocol):
@@ -98,6 +109,7 @@ class WebSocketConnection(asyncio.Protocol):
         connection's: leave it alone.
     remote: address of the other end as text; the handler's to change, where a proxy in front is trusted.
     deflate: permessage-deflate was negotiated; ready-made frames may be compressed ones.
+    traffic: where its bytes are counted, its side's at first; set before `take_over`.
     """
 
     __slots__ = (
@@ -115,6 +127,7 @@ class WebSocketConnection(asyncio.Protocol):
         "deadline",
         "deflate",
         "remote",
+        "traffic",
     )
 
     def __init__(
@@ -123,6 +136,7 @@ class WebSocketConnection(asyncio.Protocol):
         self.deadline = math.inf
         self.remote = remote
         self.deflate = deflate
+        self.traffic = side.traffic
         self._handler = handler
         self._limits = limits
         self._side = side
@@ -279,6 +293,7 @@ class WebSocketConnection(asyncio.Protocol):
     # In
 
     def _take(self, data: bytes) -> None:
+        self.traffic.received += len(data)
         # What one read brings can be a thousand times as much when it is inflated: it must not all be there at once.
         step = _INFLATED_AT_ONCE if self.deflate else len(data)
         start = 0
@@ -347,6 +362,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     def _write(self, data: bytes | bytearray) -> None:
         if not self._paused:
+            self.traffic.sent += len(data)
             self._transport.write(data)
             return
         if self._outbox is None:
@@ -362,6 +378,7 @@ class WebSocketConnection(asyncio.Protocol):
             data = self._outbox.take()
             if not self._outbox.size:
                 self._outbox = None
+            self.traffic.sent += len(data)
             self._transport.write(data)  # may pause again
 
     # The end

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from wsplatform.core.channels import Pattern
 from wsplatform.errors import INTERNAL, LIMIT_EXCEEDED, PERMISSION_DENIED, CommandError
 from wsplatform.model import RESERVED_PREFIX, ApiKey, ChannelRule, Publication
+from wsplatform.node.counts import ApiCounts
 from wsplatform.node.directory import Directory
 from wsplatform.node.policy import Policy
 from wsplatform.node.publisher import Publisher
@@ -27,6 +28,7 @@ class Backend:
     """Carries out the commands of the server API. `max_bytes`: of one publication, its tags included."""
 
     def __init__(self, policy: Policy, publisher: Publisher, directory: Directory, max_bytes: int) -> None:
+        self.counts = ApiCounts()
         self._policy = policy
         self._publisher = publisher
         self._directory = directory
@@ -34,10 +36,11 @@ class Backend:
         self._reach: dict[tuple[str, ...], tuple[Pattern, ...]] = {}
 
     async def run(self, key: ApiKey, request: api.Command) -> api.Reply:
+        self.counts.commands[type(request).__name__.lower()] += 1
         try:
             return await self._run(key, request)
         except CommandError as error:
-            return api.failure(error)
+            return self.failure(error)
 
     async def run_batch(self, key: ApiKey, batch: api.Batch) -> list[tuple[str, api.Reply]]:
         """The method and reply of each command, carried out one after the other."""
@@ -47,17 +50,22 @@ class Backend:
         for command in batch.commands:
             if now() > deadline:
                 late = CommandError(INTERNAL, f"Not carried out: the batch took more than {BATCH_SECONDS:.0f} s.")
-                replies.append(("", api.failure(late)))
+                replies.append(("", self.failure(late)))
                 continue
             try:
                 method, request = api.decode_command(command)
             except CommandError as error:
-                replies.append(("", api.failure(error)))
+                replies.append(("", self.failure(error)))
                 continue
             replies.append((method, await self.run(key, request)))
             if not len(replies) % TURN:
                 await asyncio.sleep(0)
         return replies
+
+    def failure(self, error: CommandError) -> api.Reply:
+        """The reply; it is counted."""
+        self.counts.errors[error.code] += 1
+        return api.failure(error)
 
     async def _run(self, key: ApiKey, request: api.Command) -> api.Reply:
         match request:
@@ -101,6 +109,7 @@ class Backend:
 
     async def _broadcast(self, key: ApiKey, request: api.Broadcast) -> Sequence[api.Reply]:
         sized = self._publication(request)
+        self.counts.broadcasts += 1
         turn = max(1, min(TURN, TURN_BYTES // max(1, sized[1])))
         responses: list[api.Reply] = []
         for channel in request.channels:
@@ -108,7 +117,7 @@ class Backend:
                 self._publish(key, channel, sized)
                 responses.append(api.DONE)
             except CommandError as error:
-                responses.append(api.failure(error))
+                responses.append(self.failure(error))
             if not len(responses) % turn:
                 await asyncio.sleep(0)
         return responses

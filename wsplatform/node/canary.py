@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Protocol
 
 import msgspec
@@ -16,6 +16,7 @@ from loguru import logger
 from msgspec import Raw
 
 from wsplatform.core.canary import Canary, CanaryStatus
+from wsplatform.core.metrics import Durations, Sample
 from wsplatform.core.throttle import Throttle
 from wsplatform.model import RESERVED_PREFIX, Publication
 
@@ -54,6 +55,7 @@ class CanaryRounds:
         self._connected = connected
         self._canary = Canary(interval)
         self._throttle = Throttle(_LOG_SECONDS)
+        self._times = Durations()
 
     def start(self) -> None:
         """Once the relay has started."""
@@ -77,10 +79,17 @@ class CanaryRounds:
             self._send(note.asker, msgspec.structs.replace(note, answer=True))
         elif note.asker == self._node_id:
             # Not the loop's time, which on uvloop counts whole milliseconds
-            self._canary.back(note.answerer, note.number, time.monotonic())
+            seconds = self._canary.back(note.answerer, note.number, time.monotonic())
+            if seconds is not None:
+                self._times.add(seconds)
 
     def status(self, peer_id: str) -> CanaryStatus:
         return self._canary.status(peer_id)
+
+    def measure(self) -> Iterator[Sample]:
+        yield Sample("canary", self._times)
+        for peer_id, late in self._canary.late():
+            yield Sample("canaries_late", late, peer_id)
 
     def _send(self, peer_id: str, note: _Note) -> None:
         self._mesh.publish(PREFIX + peer_id, Publication(Raw(_encode(note))))

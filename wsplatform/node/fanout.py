@@ -7,11 +7,14 @@ subscriber. Large audiences are served in slices, with everybody else's turn bet
 from __future__ import annotations
 
 import os
+import time
 from array import array
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from wsplatform.core.busiest import Busiest
+from wsplatform.core.metrics import Durations, Sample
 from wsplatform.model import Publication
 
 SLICE = 1000
@@ -112,8 +115,11 @@ class Group:
             seat.outlet.send_frame(self.frame)
         return deliveries
 
-    def write(self, limit: int) -> int:
-        """Write the frame to at most `limit` fast subscribers; returns to how many."""
+    def write(self, limit: int) -> tuple[int, int]:
+        """Write the frame to at most `limit` fast subscribers; returns to how many, and how many bytes.
+
+        What a connection is left to send is not among the bytes: it counts them itself.
+        """
         frame = self.frame
         size = len(frame)
         start = self.cursor
@@ -128,12 +134,14 @@ class Group:
                 blocked.append((self.seats[index], sent))
         self.cursor = min(start + limit, len(self.fds))
         written = self.cursor - start
+        total = written * size
         for seat, sent in blocked:
+            total -= size - sent
             seat.outlet.send_rest(frame[sent:])
         if self.cursor >= len(self.fds):
             self.frame = b""
             self.cursor = 0
-        return written
+        return written, total
 
     def _place(self, seat: Seat, fd: int) -> None:
         seats, fds = self.seats, self.fds
@@ -161,25 +169,59 @@ class Group:
         seats[right].index = right
 
 
+class Meter:
+    """What is measured of a fan-out beside its counters: times, and which channels are published on most."""
+
+    __slots__ = ("busiest", "clock", "delivery", "fanout")
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self.clock = clock
+        self.fanout = Durations()
+        self.delivery = Durations()
+        self.busiest = Busiest()
+
+
 class Fanout:
-    """Brings publications to the local subscribers of their channel, in order for each."""
+    """Brings publications to the local subscribers of their channel, in order for each. meter: None: nothing is timed.
+
+    The clock is read when the first publication of a frame arrives, and when the frame has been written.
+    """
 
     def __init__(
-        self, groups: Callable[[str], tuple[Group, ...]], call_soon: Callable[[Callable[[], None]], object]
+        self,
+        groups: Callable[[str], tuple[Group, ...]],
+        call_soon: Callable[[Callable[[], None]], object],
+        meter: Meter | None = None,
     ) -> None:
         self.deliveries = 0
+        self.sent = 0
+        """Bytes written to descriptors directly."""
+        self.meter = meter
         self._groups = groups
         self._call_soon = call_soon
-        self._queue: deque[Group] = deque()
+        self._queue: deque[tuple[Group, float]] = deque()  # with the arrival of the first that is pending
         self._scheduled = False
+        # Of the one group whose frame is under way: when that was begun, of how many publications, and when the first
+        # of its next frame arrived.
+        self._began = 0.0
+        self._joined = 0
+        self._next_arrived = 0.0
 
     def deliver(self, channel: str, publication: Publication) -> None:
         """Queue for the subscribers of this node; written at the end of this turn of the loop. Forwards nothing."""
+        meter = self.meter
+        if meter is not None:
+            meter.busiest.add(channel)
         for group in self._groups(channel):
-            group.pending.append(group.format.publication(channel, publication))
-            if not group.queued:
-                group.queued = True
-                self._queue.append(group)
+            frames = group.format.publication(channel, publication)
+            if not group.pending:
+                arrived = meter.clock() if meter is not None else 0.0
+                if group.queued:
+                    self._next_arrived = arrived
+                else:
+                    group.queued = True
+                    self._queue.append((group, arrived))
+            group.pending.append(frames)
         if self._queue and not self._scheduled:
             self._scheduled = True
             self._call_soon(self._turn)
@@ -189,6 +231,12 @@ class Fanout:
         while self._queue:
             self._slice(1 << 30)
 
+    def measure(self) -> Iterator[Sample]:
+        yield Sample("deliveries", self.deliveries)
+        if self.meter is not None:
+            yield Sample("fanout", self.meter.fanout)
+            yield Sample("delivery", self.meter.delivery)
+
     def _turn(self) -> None:
         self._slice(SLICE)
         if self._queue:
@@ -197,15 +245,25 @@ class Fanout:
             self._scheduled = False
 
     def _slice(self, budget: int) -> None:
-        queue = self._queue
+        queue, meter = self._queue, self.meter
+        now = meter.clock() if meter is not None else 0.0
         while queue and budget > 0:
-            group = queue.popleft()
+            group, arrived = queue.popleft()
             if not group.frame:
+                self._began = now
+                self._joined = len(group.pending)
                 self.deliveries += group.begin()
-            budget -= max(1, group.write(budget))
+            written, sent = group.write(budget)
+            self.sent += sent
+            budget -= max(1, written)
             if group.frame:
-                queue.appendleft(group)
-            elif group.pending:
-                queue.append(group)
+                queue.appendleft((group, arrived))
+                return
+            if meter is not None:
+                now = meter.clock()
+                meter.fanout.add(now - self._began)
+                meter.delivery.add(now - arrived, self._joined)
+            if group.pending:
+                queue.append((group, self._next_arrived))
             else:
                 group.queued = False

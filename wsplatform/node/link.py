@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Iterator
-from itertools import count
+from itertools import chain, count
 from typing import Final, Protocol
 
 from loguru import logger
 
 from wsplatform.core.lane import Cause
 from wsplatform.core.link import Link, LinkLimits
+from wsplatform.core.metrics import Sample
 from wsplatform.model import Instance, LinkState, LinkStatus
 from wsplatform.settings import ClusterTable
 from wsplatform.transports.base import Described, Peer, Transport
@@ -84,6 +86,8 @@ class Links:
         self._fresh = count(1).__next__
         self._links: dict[str, PeerLink] = {}
         self._retired: dict[Instance, PeerLink] = {}  # oldest first
+        self._gone: dict[str, Counter[str]] = {}  # peer -> what links with it have counted that are no more
+        self._dropped: Counter[str] = Counter()  # by such links, by cause
         self._dirty: list[PeerLink] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._progress: asyncio.Event | None = None  # of the end
@@ -169,6 +173,23 @@ class Links:
             gaps=link.gaps,
         )
 
+    def measure(self) -> Iterator[Sample]:
+        """What was counted by all links with a peer, this and earlier ones, and how the link is that it has now."""
+        totals = {peer_id: counts.copy() for peer_id, counts in self._gone.items()}
+        dropped = self._dropped.copy()
+        for link in chain(self._links.values(), self._retired.values()):
+            totals.setdefault(link.peer.id, Counter()).update(_counted(link.core))
+            dropped.update(link.core.dropped)
+        for peer_id, counts in totals.items():
+            for name, count_ in counts.items():
+                yield Sample(name, count_, peer_id)
+        for cause, count_ in dropped.items():
+            yield Sample("link_dropped", count_, cause)
+        for peer_id, link in self._links.items():
+            yield Sample("link_waiting", link.core.queued + link.core.unacknowledged, peer_id)
+            yield Sample("link_rtt", link.core.rtt, peer_id)
+            yield Sample("link_up", float(link.core.ready), peer_id)
+
     # transports.base.TransportEvents
 
     def up(self, peer: Peer) -> None:
@@ -221,11 +242,23 @@ class Links:
         if not link.core.ended:
             self._retired[link.peer.instance] = link
         if len(self._retired) > MAX_RETIRED:
-            self._retired.pop(next(iter(self._retired))).core.discard("peer_gone")
+            oldest = self._retired.pop(next(iter(self._retired)))
+            oldest.core.discard("peer_gone")
+            self._remember(oldest)
 
     def _discard(self, link: PeerLink) -> None:
         link.core.down()
         link.core.discard("peer_restarted")
+        self._remember(link)
+
+    def _remember(self, link: PeerLink) -> None:
+        """What it has counted stays counted; of peers that are gone, that of the last MAX_RETIRED."""
+        counts = self._gone.pop(link.peer.id, Counter())
+        counts.update(_counted(link.core))
+        self._gone[link.peer.id] = counts
+        self._dropped.update(link.core.dropped)
+        if len(self._gone) > MAX_RETIRED:
+            del self._gone[next(iter(self._gone))]
 
     def _flush(self) -> None:
         dirty, self._dirty = self._dirty, []
@@ -253,6 +286,15 @@ class Links:
 def _now() -> float:
     """The time of uvloop's loop is that at which its turn began, in whole milliseconds: too coarse for a round trip."""
     return time.monotonic()
+
+
+def _counted(link: Link) -> dict[str, int]:
+    return {
+        "link_sent": link.sent,
+        "link_received": link.received,
+        "link_replayed": link.replayed,
+        "link_gaps": link.gaps,
+    }
 
 
 def link_limits(settings: ClusterTable) -> LinkLimits:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol
 
+from wsplatform.core.metrics import Sample
 from wsplatform.errors import INTERNAL, CommandError
 from wsplatform.model import Publication
 from wsplatform.node.fanout import Fanout
@@ -20,6 +22,7 @@ class Publisher:
 
     def __init__(self, fanout: Fanout, forwarder: Forwarder) -> None:
         self.publications = 0
+        self._of_clients = 0
         self._refusal = ""
         self._fanout = fanout
         self._forwarder = forwarder
@@ -36,5 +39,11 @@ class Publisher:
         if self._refusal:
             raise CommandError(INTERNAL, self._refusal)
         self.publications += 1
+        if publication.info is not None:
+            self._of_clients += 1
         self._fanout.deliver(channel, publication)
         self._forwarder.publish(channel, publication)
+
+    def measure(self) -> Iterator[Sample]:
+        yield Sample("publications", self._of_clients, "client")
+        yield Sample("publications", self.publications - self._of_clients, "backend")

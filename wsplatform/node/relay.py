@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -15,6 +15,7 @@ from loguru import logger
 
 from wsplatform.core.interest import PART_BYTES
 from wsplatform.core.lane import Cause
+from wsplatform.core.metrics import Sample
 from wsplatform.core.throttle import Throttle
 from wsplatform.model import LinkState, LinkStatus, Publication
 from wsplatform.net.sweep import Sweep
@@ -175,6 +176,10 @@ class Relay:
     def links(self) -> tuple[LinkStatus, ...]:
         """Of every peer of the view, and of those that left it and are kept; by node id."""
         return tuple(self._status(self._known[peer_id]) for peer_id in sorted(self._known))
+
+    def measure(self) -> Iterator[Sample]:
+        yield from self._links.measure()
+        yield Sample("interest_late", self.late)
 
     # For the survey
 

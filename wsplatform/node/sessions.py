@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from wsplatform.core.metrics import Sample
+
 if TYPE_CHECKING:
     from wsplatform.node.session import Session
 
@@ -37,6 +39,10 @@ class Sessions:
     @property
     def users(self) -> int:
         return len(self._by_user)
+
+    def measure(self) -> Iterator[Sample]:
+        yield Sample("sessions", len(self._by_id))
+        yield Sample("users", self.users)
 
     def __iter__(self) -> Iterator[Session]:
         return iter(tuple(self._by_id.values()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from wsplatform.core.metrics import Sample
 from wsplatform.node.fanout import Format, Group, Outlet, Seat
 
 
@@ -33,6 +34,7 @@ class Subscriptions:
 
     def __init__(self, interest: Interest) -> None:
         self.seats = 0
+        self._taken = 0
         self._interest = interest
         self._channels: dict[str, _Channel] = {}
 
@@ -58,6 +60,7 @@ class Subscriptions:
         """Start to receive. The caller holds the channel."""
         entry = self._channels[channel]
         self.seats += 1
+        self._taken += 1
         for group in entry.groups:
             if group.format is format_:
                 return group.add(outlet)
@@ -86,6 +89,12 @@ class Subscriptions:
             count = sum(len(group) for group in entry.groups)
             if count:
                 yield name, count
+
+    def measure(self) -> Iterator[Sample]:
+        yield Sample("channels", len(self._channels))
+        yield Sample("subscriptions", self.seats)
+        yield Sample("subscribes", self._taken)
+        yield Sample("unsubscribes", self._taken - self.seats)
 
     def __len__(self) -> int:
         return len(self._channels)

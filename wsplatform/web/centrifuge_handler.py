@@ -111,6 +111,10 @@ class CentrifugeHandler:
         """Of the websocket's own kind, which is not asked for: the protocol has its own."""
 
     def writable(self, ready: bool) -> None:
+        if ready:
+            self._face.slow.discard(self._connection)
+        elif self._connection.open:
+            self._face.slow.add(self._connection)
         if self._session is not None:
             self._session.writable(ready)
 
@@ -131,7 +135,10 @@ class CentrifugeHandler:
         self._schedule(now)
 
     def closed(self, code: int, reason: str) -> None:
-        self._face.handlers.discard(self)
+        face = self._face
+        face.handlers.discard(self)
+        face.slow.discard(self._connection)
+        face.counts.disconnected(code)
         session = self._leave()
         if session is not None:
             logger.debug("client disconnected with {}", code, session=session.id)
@@ -172,7 +179,7 @@ class CentrifugeHandler:
             try:
                 reply = self._answer(session, command)
             except CommandError as error:
-                reply = wire.failed(command.id, error)
+                reply = self._failed(command.id, error)
             if reply is not None:
                 self._send(reply)
         elif command.pong:
@@ -208,10 +215,11 @@ class CentrifugeHandler:
         except CommandError as error:
             # The client hangs up on this; for one that does not, the deadline for connect still stands.
             self._refused = True
-            self._send(wire.failed(command.id, error))
+            self._send(self._failed(command.id, error))
             return
         session = self._session = Session(face.new_id(), claims, self, face.services)
         face.sessions.add(session)
+        face.counts.connects += 1
         ping = math.ceil(face.timing.ping)
         self._send(wire.connected(command.id, session.id, face.version, ping, _ttl(session, now)))
         moment = face.clock.monotonic()
@@ -292,6 +300,10 @@ class CentrifugeHandler:
         return wire.sub_refreshed(command, _ttl(subscription, now))
 
     # Helpers
+
+    def _failed(self, command: int, error: CommandError) -> bytes:
+        self._face.counts.errors[error.code] += 1
+        return wire.failed(command, error)
 
     def _answer_waiting(self, channel: str) -> None:
         """A subscribe that still waits ends before it began: the client hears that it was on, then that it is off."""

@@ -6,17 +6,19 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from loguru import logger
 
 from wsplatform.core.channels import Pattern
+from wsplatform.core.metrics import Sample
 from wsplatform.core.throttle import Throttle
 from wsplatform.core.tokens import TokenVerifier
 from wsplatform.errors import SHUTDOWN, Disconnect, SettingsError
 from wsplatform.net.upgrade import Accept, Refuse, UpgradeRequest
-from wsplatform.net.websocket import ConnectionLimits
+from wsplatform.net.websocket import ConnectionLimits, Traffic, WebSocketConnection
+from wsplatform.node.counts import ClientCounts
 from wsplatform.node.session import SessionServices
 from wsplatform.node.sessions import Sessions
 from wsplatform.settings import ClientTable
@@ -60,7 +62,10 @@ class CentrifugeAcceptor:
     ) -> None:
         loop = asyncio.get_running_loop()
         self.draining = False
+        self.counts = ClientCounts()
+        self.traffic = Traffic()
         self._handlers: set[Open] = set()
+        self._slow: set[WebSocketConnection] = set()
         self._max_connections = client.max_connections
         self._origins = Origins(client.allowed_origins)
         self._proxies = Proxies(trusted)
@@ -81,9 +86,25 @@ class CentrifugeAcceptor:
             call_soon=loop.call_soon,
             report=self._report,
             handlers=self._handlers,
+            slow=self._slow,
+            counts=self.counts,
         )
 
     def accept(self, request: UpgradeRequest) -> Accept | Refuse:
+        decision = self._decide(request)
+        if isinstance(decision, Refuse):
+            self.counts.refused[decision.code] += 1
+        return decision
+
+    def measure(self) -> Iterator[Sample]:
+        """The bytes are those that did not come from the fan-out directly."""
+        yield from self.counts.measure()
+        yield Sample("received", self.traffic.received)
+        yield Sample("connections", len(self._handlers))
+        yield Sample("slow_clients", len(self._slow))
+        yield Sample("client_waiting", sum(connection.buffered for connection in self._slow))
+
+    def _decide(self, request: UpgradeRequest) -> Accept | Refuse:
         if self.draining:
             return Refuse(503, "draining", "This node is shutting down: connect to another one.", _RETRY)
         address = self._proxies.client(request)
@@ -100,7 +121,7 @@ class CentrifugeAcceptor:
         if _PROTOBUF in offered and _JSON not in offered:
             return Refuse(400, "protocol_not_supported", "This server speaks JSON: use the SDK's JSON client.")
         handler = CentrifugeHandler(self._face, address)
-        return Accept(handler, self._limits, _JSON if _JSON in offered else "", self._deflate)
+        return Accept(handler, self._limits, _JSON if _JSON in offered else "", self._deflate, self.traffic)
 
     def __len__(self) -> int:
         """Open connections, with or without a session."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from wsplatform.errors import Disconnect
+from wsplatform.net.websocket import WebSocketConnection
+from wsplatform.node.counts import ClientCounts
 from wsplatform.node.fanout import Format
 from wsplatform.node.session import SessionServices
 from wsplatform.node.sessions import Sessions
@@ -41,7 +43,7 @@ class Face:
     """One for each client protocol and node.
 
     plain, deflated: the two formats of publications. report: tells the log of bad input: address, session id, what it
-    was. handlers: the connections that are open.
+    was. handlers: the connections that are open. slow: those of them for which data waits.
     """
 
     services: SessionServices
@@ -56,3 +58,5 @@ class Face:
     call_soon: Callable[[Callable[[], None]], object]
     report: Callable[[str, str, str], None]
     handlers: set[Open]
+    slow: set[WebSocketConnection]
+    counts: ClientCounts

@@ -53,10 +53,10 @@ class _Endpoint:
             return await self._answer(request, key, method, body)
         except RequestError as error:
             _forgo_continue(_stream(request))
-            return _refusal(error)
+            return self._refuse(error)
 
     async def refuse_verb(self, request: Request, method: str) -> HTTPResponse:
-        return _refusal(RequestError(405, "method_not_allowed", f"Use POST, not {request.method}."))
+        return self._refuse(RequestError(405, "method_not_allowed", f"Use POST, not {request.method}."))
 
     def _key(self, request: Request) -> ApiKey:
         """The caller's key. Raises RequestError 401, 403, or 503 as long as this node knows no keys."""
@@ -90,7 +90,7 @@ class _Endpoint:
         except CommandError as error:
             if error.number == api.UNKNOWN_METHOD:
                 raise RequestError(404, error.code, error.message) from None
-            reply = api.failure(error)
+            reply = self._backend.failure(error)
         else:
             if isinstance(command, api.Batch):
                 return _json(api.encode_batch(await self._backend.run_batch(key, command)))
@@ -98,6 +98,10 @@ class _Endpoint:
         if reply.error is not None and request.headers.get(api.ERROR_MODE_HEADER) == "transport":
             return _json(api.encode_error(reply.error), api.http_status(reply.error.code))
         return _json(api.encode_reply(reply))
+
+    def _refuse(self, error: RequestError) -> HTTPResponse:
+        self._backend.counts.errors[error.code] += 1
+        return _refusal(error)
 
     def _log_refused(self, request: Request) -> None:
         held_back = self._throttle.allow(request.ip, asyncio.get_running_loop().time())
