@@ -63,8 +63,9 @@ async def test_serves(server: str) -> None:
                 return response.status == 200
 
         await eventually(ready)
-        async with http.get(f"{server}/admin/docs") as response:
-            assert response.status == 200
+        for page in ("/admin/docs", "/dashboard/"):
+            async with http.get(server + page) as response:
+                assert response.status == 200
 
 
 async def test_finds_its_pages(program: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from wsplatform.web.admin.keys import key_routes
 from wsplatform.web.admin.nodes import node_routes
 from wsplatform.web.admin.rules import rule_routes
 from wsplatform.web.cluster_api import cluster_blueprint
+from wsplatform.web.dashboard import dashboard_blueprint
 from wsplatform.web.docs import docs_blueprint
 
 
@@ -51,11 +52,11 @@ class RegistryPart:
 
 
 def operators_face(service: Registry, plugins: Callable[[], Mapping[str, PluginStatus]]) -> Sequence[Blueprint]:
-    """The admin API and its documentation."""
+    """The admin API, its documentation, and the dashboard."""
     areas: tuple[routes.Route[Any, Any], ...] = (
         *node_routes(service, plugins),
         *rule_routes(service.configuration),
         *key_routes(service.configuration),
     )
     document = openapi.document((doc.part(areas), server_api_doc.part()))
-    return [routes.blueprint(areas, Gate(service.configuration)), docs_blueprint(document)]
+    return [routes.blueprint(areas, Gate(service.configuration)), docs_blueprint(document), dashboard_blueprint()]

@@ -1,0 +1,81 @@
+// What an operator has to look at, the worst first. Pure: state in, sentences out.
+import { bytes, plural, seconds, span } from "./format.js";
+import { to } from "./router.js";
+
+export const LIMITS = {
+  /** Seconds without a report; a node reports each second. */
+  silence: 3,
+  lag: 0.1,
+  delivery: 0.25,
+  canary: 0.5,
+  waiting: 1 << 20,
+  /** A link may take this long to connect before it is a trouble. */
+  linking: 3,
+  configuration: 5,
+};
+
+/** [{kind: "bad" | "warn" | "off", text, address, action}] */
+export function attention({ nodes, links, plugins, config, trouble, silence, now }) {
+  return [
+    ...(nodes.length ? [] : [{ kind: "bad", text: "No node is registered: nobody can connect.", address: to("nodes"), action: "Nodes" }]),
+    ...nodes.flatMap((node) => ofNode(node, silence(node), config)),
+    ...ofLinks(links, now),
+    ...drops(trouble.drops),
+    ...trouble.gone.map((one) => ofGone(one, now)),
+    ...plugins.filter((plugin) => !plugin.healthy).map((plugin) => ({
+      kind: "bad", text: `Plugin ${plugin.name}: ${plugin.detail}`, address: to("haproxy"), action: "HAProxy",
+    })),
+  ].sort((a, b) => ORDER[a.kind] - ORDER[b.kind]);
+}
+
+const ORDER = { bad: 0, warn: 1, off: 2 };
+
+function ofNode(node, silent, config) {
+  const item = (kind, text) => ({ kind, text: `${node.id} ${text}`, address: to("nodes", node.id), action: node.id });
+  const status = node.status;
+  if (silent >= LIMITS.silence) return [item("bad", `has not reported for ${span(silent)}: its numbers are old.`)];
+  const found = [];
+  if (node.draining) found.push(item("off", `is draining: ${plural(status?.sessions ?? 0, "session")} left.`));
+  else if (!node.ready) found.push(item("bad", `is not ready (${node.state}): it gets no new clients.`));
+  if (status?.lag > LIMITS.lag) found.push(item(status.lag > 5 * LIMITS.lag ? "bad" : "warn", `is late: its event loop was blocked for ${seconds(status.lag)}.`));
+  if (status?.delivery_p99 > LIMITS.delivery) found.push(item("warn", `delivers slowly: one in a hundred publications takes ${seconds(status.delivery_p99)}.`));
+  if (config !== null && node.config < config && silent > 1) found.push(item("warn", "has not the newest rules and keys yet."));
+  return found;
+}
+
+function ofLinks(links, now) {
+  const found = [];
+  const down = links.filter((link) => link.state !== "up" && link.state !== "left" && now - link.since > LIMITS.linking);
+  if (down.length > 3) {
+    found.push({ kind: "bad", text: `${down.length} links are not up.`, address: to("links"), action: "Links" });
+  } else {
+    for (const link of down) found.push(ofLink("bad", link, `is ${link.state}, not up, for ${span(now - link.since)}.`));
+  }
+  for (const link of links.filter((one) => one.state === "up")) {
+    if (link.canary > LIMITS.canary) found.push(ofLink("warn", link, `is slow: a publication takes ${seconds(link.canary)} there and back.`));
+    if (link.queued + link.unacknowledged > LIMITS.waiting) found.push(ofLink("warn", link, `holds ${bytes(link.queued + link.unacknowledged)} that have not arrived.`));
+  }
+  return found;
+}
+
+const ofLink = (kind, link, text) => ({
+  kind, text: `Link ${link.node} → ${link.peer} ${text}`, address: to("links", null, { node: link.node }), action: "Links",
+});
+
+function drops(list) {
+  const counts = new Map();
+  for (const { where, count, link } of list) counts.set(where, { count: (counts.get(where)?.count ?? 0) + count, link });
+  return [...counts].map(([where, { count, link }]) => ({
+    kind: "bad",
+    text: `${where} lost ${plural(count, "publication")} in the last minute.`,
+    address: link ? to("links") : to("nodes", where),
+    action: link ? "Links" : where,
+  }));
+}
+
+function ofGone({ id, at, orderly, sessions }, now) {
+  const when = `${span(now - at)} ago`;
+  return orderly
+    ? { kind: "off", text: `${id} was drained and left ${when}.`, address: to("nodes"), action: "Nodes" }
+    : { kind: "bad", text: `${id} left the view ${when} without draining; it had ${plural(sessions, "session")}.`, address: to("nodes"), action: "Nodes" };
+}

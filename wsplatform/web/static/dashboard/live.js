@@ -1,0 +1,81 @@
+// What events say, brought into the store: nodes with their rates, links, what got lost and who is gone.
+import { difference, total } from "./rates.js";
+import { get, set } from "./store.js";
+
+const HISTORY_SECONDS = 120;
+const TROUBLE_SECONDS = 60;
+const GONE_SECONDS = 900;
+
+const READERS = {
+  nodes: readNodes,
+  links: (data) => readLinks(data.items),
+  plugins: (data) => set({ plugins: data.items }),
+  rules: (data) => set({ config: data.config }),
+  keys: (data) => set({ config: data.config, keysAt: Date.now() }),
+  audit: (data) => set({ audit: data }),
+  metrics: (data) => set({ metricsTo: data.to }),
+};
+
+export function apply(topic, data) {
+  READERS[topic]?.(data);
+}
+
+/** Nothing is known any more: somebody has logged out. */
+export function forgetLive() {
+  set({
+    view: null, nodes: null, links: null, plugins: null, config: null, audit: null, metricsTo: null,
+    rates: {}, heard: {}, history: [], trouble: { drops: [], gone: [] },
+    stream: { state: "connecting", since: Date.now() / 1000, retryAt: null, reason: "" },
+  });
+}
+
+function readNodes({ view, items }) {
+  const now = Date.now() / 1000;
+  const { nodes: before, heard: heardBefore, rates: ratesBefore, trouble, history } = get();
+  const known = new Map((before ?? []).map((node) => [node.id, node]));
+  const newest = Math.max(...items.map((node) => node.last_seen));
+  const rates = {};
+  const heard = {};
+  const drops = recent(trouble.drops, now, TROUBLE_SECONDS);
+  for (const node of items) {
+    const old = known.get(node.id);
+    const result = difference(old, node, ratesBefore[node.id]);
+    rates[node.id] = result.rates;
+    if (result.dropped > 0) drops.push({ at: now, where: node.id, count: result.dropped });
+    // By this machine's clock, which may differ from the registry's: when was something new heard of it?
+    const last = heardBefore[node.id];
+    const fresh = !last || last.lastSeen !== node.last_seen;
+    heard[node.id] = fresh ? { lastSeen: node.last_seen, at: last ? now : now - (newest - node.last_seen) } : last;
+  }
+  set({
+    view, nodes: items, rates, heard,
+    trouble: { drops, gone: gone(before, items, recent(trouble.gone, now, GONE_SECONDS), now) },
+    history: [...history.filter((one) => one.at > now - HISTORY_SECONDS), { at: now, ...total(items, rates) }],
+  });
+}
+
+function gone(before, items, list, now) {
+  const here = new Set(items.map((node) => node.id));
+  const left = (before ?? []).filter((node) => !here.has(node.id));
+  return [
+    ...list.filter((one) => !here.has(one.id)),
+    ...left.map((node) => ({ id: node.id, at: now, orderly: node.draining, sessions: node.status?.sessions ?? 0 })),
+  ];
+}
+
+function readLinks(items) {
+  const now = Date.now() / 1000;
+  const { links: before, trouble } = get();
+  const known = new Map((before ?? []).map((link) => [linkKey(link), link]));
+  const drops = recent(trouble.drops, now, TROUBLE_SECONDS);
+  for (const link of items) {
+    const old = known.get(linkKey(link));
+    const lost = old ? sum(link.dropped) - sum(old.dropped) : 0;
+    if (lost > 0) drops.push({ at: now, where: `${link.node} → ${link.peer}`, count: lost, link: true });
+  }
+  set({ links: items, trouble: { ...trouble, drops } });
+}
+
+export const linkKey = (link) => `${link.node}/${link.peer}/${link.incarnation}`;
+export const sum = (counts) => Object.values(counts).reduce((all, count) => all + count, 0);
+const recent = (list, now, seconds) => list.filter((one) => one.at > now - seconds);

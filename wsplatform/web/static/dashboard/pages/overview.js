@@ -1,0 +1,81 @@
+import { html } from "../ui.js";
+import { useStore } from "../store.js";
+import { attention } from "../attention.js";
+import { useSilence } from "../silence.js";
+import * as format from "../format.js";
+import { to } from "../router.js";
+import { Section, Title, Waiting } from "../parts/page.js";
+import { Status } from "../parts/status.js";
+import { Figures } from "../parts/figures.js";
+import { Picture } from "../parts/picture.js";
+import { Busiest } from "../parts/busiest.js";
+import { Chart, RangeChoice, useRange } from "../parts/chart.js";
+
+export function Overview() {
+  const nodes = useStore((state) => state.nodes);
+  const [range, setRange] = useRange();
+  if (nodes === null) return html`<${Title} text="Overview" /><${Waiting} />`;
+  return html`
+    <${Title} text="Overview" />
+    <${Attention} nodes=${nodes} />
+    <${Now} nodes=${nodes} />
+    <div class="pair"><${Cluster} nodes=${nodes} /><${Busiest} limit=${8} /></div>
+    <${Section} title="Over time" wide actions=${html`<${RangeChoice} range=${range} change=${setRange} />`}>
+      <div class="charts">
+        <${Chart} title="Messages" unit="rate" range=${range} lines=${[
+          { metric: "deliveries", name: "delivered" }, { metric: "publications", name: "published" }]} />
+        <${Chart} title="Delivery time" unit="seconds" range=${range} empty="Nothing was delivered in this time." lines=${[
+          { metric: "delivery", aggregation: "p50", name: "p50" }, { metric: "delivery", aggregation: "p99", name: "p99" }]} />
+        <${Chart} title="Sessions" unit="" range=${range} lines=${[{ metric: "sessions" }]} />
+        <${Chart} title="Errors, by code" unit="rate" range=${range} empty="No error in this time." lines=${[{ metric: "errors", by: "label" }]} />
+      </div>
+    <//>
+  `;
+}
+
+function Attention({ nodes }) {
+  const links = useStore((state) => state.links) ?? [];
+  const plugins = useStore((state) => state.plugins) ?? [];
+  const config = useStore((state) => state.config);
+  const trouble = useStore((state) => state.trouble);
+  const silence = useSilence();
+  const found = attention({ nodes, links, plugins, config, trouble, silence, now: Date.now() / 1000 });
+  const up = links.filter((link) => link.state === "up").length;
+  if (!found.length) {
+    return html`
+      <p class="calm"><${Status} kind="ok">Nothing needs attention: ${format.plural(nodes.length, "node")} ready${links.length ? `, ${format.plural(up, "link")} up` : ""}.<//></p>`;
+  }
+  return html`
+    <${Section} title="Needs attention">
+      <ul class="attention">${found.map(({ kind, text, address, action }) => html`
+        <li key=${text} class=${kind}><${Status} kind=${kind}>${text}<//> <a href=${address}>${action}</a></li>`)}
+      </ul>
+    <//>
+  `;
+}
+
+function Now({ nodes }) {
+  const history = useStore((state) => state.history);
+  const now = history[history.length - 1] ?? {};
+  const line = (name) => history.map((one) => [one.at, one[name]]);
+  const all = (name) => nodes.reduce((sum, node) => sum + (node.status?.[name] ?? 0), 0);
+  return html`
+    <${Figures} label="Now, in the whole cluster" figures=${[
+      { name: "Sessions", value: format.count(now.sessions), values: line("sessions"), address: to("sessions") },
+      { name: "Subscriptions", value: format.count(all("subscriptions")), values: line("subscriptions"), address: to("channels") },
+      { name: "Published", value: format.rate(now.publications), values: line("publications") },
+      { name: "Delivered", value: format.rate(now.deliveries), values: line("deliveries") },
+      { name: "p99, slowest node", value: format.seconds(now.p99), values: line("p99") },
+      { name: "Errors", value: format.rate(now.errors), values: line("errors"), kind: now.errors > 0 ? "warn" : "" },
+      { name: "To clients", value: format.bytesRate(now.sent), values: line("sent") },
+    ]} />
+  `;
+}
+
+function Cluster({ nodes }) {
+  const links = useStore((state) => state.links) ?? [];
+  const rates = useStore((state) => state.rates);
+  const silence = useSilence();
+  if (!nodes.length) return null;
+  return html`<${Section} title="Nodes and links"><${Picture} nodes=${nodes} links=${links} rates=${rates} silence=${silence} /><//>`;
+}

@@ -1,0 +1,84 @@
+// Lists of the API: one page, more by the cursor, asked anew when the question changes.
+import { html, useCallback, useEffect, useRef, useState } from "../ui.js";
+import { read } from "../api.js";
+import { Empty, MissingNodes, Problem, Waiting } from "./page.js";
+
+const LIMIT = 50;
+
+/** {items, next, missing, error, loading, more(), again()}. again asks for as many as are shown, without a flicker. */
+export function useList(path, query, { every = null } = {}) {
+  const question = JSON.stringify([path, query]);
+  const [state, set] = useState({ question, items: null, next: null, missing: [], error: null, loading: true });
+  const running = useRef(null);
+
+  const ask = useCallback(async (before) => {
+    running.current?.abort();
+    const stop = new AbortController();
+    running.current = stop;
+    set((old) => ({ ...old, loading: true }));
+    try {
+      const limit = before ? LIMIT : Math.max(LIMIT, Math.min(1000, state.question === question ? (state.items?.length ?? 0) : 0));
+      const page = await read(path, { ...query, limit, cursor: before?.next }, stop.signal);
+      set({
+        question, items: [...(before?.items ?? []), ...page.items], next: page.next,
+        missing: [...new Set([...(before?.missing ?? []), ...(page.missing ?? [])])], error: null, loading: false,
+      });
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      set((old) => ({ ...old, items: old.question === question ? old.items : null, question, error, loading: false }));
+    }
+  }, [question, state]);
+
+  useEffect(() => {
+    ask(null);
+    return () => running.current?.abort();
+  }, [question]);
+
+  const latest = useRef(ask);
+  latest.current = ask;
+  useEffect(() => {
+    if (!every) return undefined;
+    const timer = setInterval(() => document.visibilityState === "visible" && latest.current(null), every * 1000);
+    return () => clearInterval(timer);
+  }, [every, question]);
+
+  return { ...state, more: () => ask(state), again: () => ask(null) };
+}
+
+/** Around the table of a list: what is missing, what went wrong, "more". empty: what to do where there is none. */
+export function Listing({ list, empty, noun, children }) {
+  const { items, next, missing, error, loading, more, again } = list;
+  return html`
+    ${error && html`<${Problem} error=${error} again=${again} />`}
+    <${MissingNodes} missing=${missing} />
+    ${items === null && !error && html`<${Waiting} />`}
+    ${items?.length === 0 && html`<${Empty}>${empty}<//>`}
+    ${items?.length > 0 && children(items)}
+    <p class="more">
+      <span role="status">${items?.length > 0 ? `${items.length}${next ? " and more" : ""} ${noun}` : ""}</span>
+      ${next && html`<button type="button" onClick=${more} aria-disabled=${loading ? "true" : null}>More</button>`}
+    </p>
+  `;
+}
+
+/** One thing of the API: {value, error, again()}. */
+export function useThing(path, query = {}, { every = null } = {}) {
+  const question = JSON.stringify([path, query]);
+  const [state, set] = useState({ question, value: null, error: null });
+  const [tries, retry] = useState(0);
+  useEffect(() => {
+    const stop = new AbortController();
+    read(path, query, stop.signal).then(
+      (value) => set({ question, value, error: null }),
+      (error) => error.name !== "AbortError" && set((old) => ({ question, value: old.question === question ? old.value : null, error })),
+    );
+    return () => stop.abort();
+  }, [question, tries]);
+  const again = useCallback(() => retry((count) => count + 1), []);
+  useEffect(() => {
+    if (!every) return undefined;
+    const timer = setInterval(() => document.visibilityState === "visible" && again(), every * 1000);
+    return () => clearInterval(timer);
+  }, [every, again]);
+  return { ...state, again };
+}
