@@ -15,6 +15,7 @@ from wsplatform.web import openapi, server_api_doc
 from wsplatform.web.admin import doc, routes
 from wsplatform.web.admin.gate import Gate
 from wsplatform.web.admin.keys import key_routes
+from wsplatform.web.admin.metrics import metric_routes
 from wsplatform.web.admin.nodes import node_routes
 from wsplatform.web.admin.rules import rule_routes
 from wsplatform.web.cluster_api import cluster_blueprint
@@ -25,7 +26,7 @@ from wsplatform.web.docs import docs_blueprint
 class RegistryPart:
     def __init__(self, process: Process) -> None:
         self.draining = False
-        self.service = Registry(process.settings.registry)
+        self.service = Registry(process.settings.registry, process.settings.metrics)
         self._process = process
         self._plugins = Plugins(process.settings)
 
@@ -57,6 +58,7 @@ def operators_face(service: Registry, plugins: Callable[[], Mapping[str, PluginS
         *node_routes(service, plugins),
         *rule_routes(service.configuration),
         *key_routes(service.configuration),
+        *metric_routes(service.metrics),
     )
     document = openapi.document((doc.part(areas), server_api_doc.part()))
     return [routes.blueprint(areas, Gate(service.configuration)), docs_blueprint(document), dashboard_blueprint()]

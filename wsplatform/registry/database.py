@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -98,6 +99,15 @@ def transaction(database: Database) -> AbstractContextManager[object]:
     context: AbstractContextManager[object]
     context = database.atomic("IMMEDIATE") if isinstance(database, SqliteDatabase) else database.atomic()
     return context
+
+
+@contextmanager
+def reading(database: Database) -> Iterator[None]:
+    """A transaction that only reads, and sees one state of the database from its first statement on."""
+    with database.atomic():
+        if isinstance(database, PostgresqlDatabase):
+            execute(database, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        yield
 
 
 def execute(database: Database, sql: str, *values: object) -> Any:

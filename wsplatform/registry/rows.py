@@ -11,8 +11,8 @@ from peewee import Database, fn
 
 from wsplatform.core.roster import Predecessor, Roster, Seat
 from wsplatform.errors import RequestError, StartError
-from wsplatform.model import ApiKey, ChannelRule, Instance, Member, NodeStatus, Scope
-from wsplatform.registry.tables import KeyRow, MetaRow, NodeRow, RuleRow, SampleRow, ViewRow
+from wsplatform.model import ApiKey, ChannelRule, Member, Scope
+from wsplatform.registry.tables import KeyRow, MetaRow, NodeRow, RuleRow, ViewRow
 
 T = TypeVar("T")
 
@@ -20,15 +20,6 @@ KEPT_VIEWS: Final = 1000
 _CONFIG_VERSION: Final = "config_version"
 _FALLBACK_RULE: Final = "fallback_rule"
 _encode = msgspec.json.Encoder().encode
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """A node's report to be kept. taken_at: seconds since 1970."""
-
-    instance: Instance
-    taken_at: float
-    status: NodeStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,19 +84,10 @@ def save_roster(database: Database, change: Change) -> int:
     return number
 
 
-def save_notes(database: Database, members: Iterable[Member], samples: Iterable[Sample], oldest: float) -> None:
-    """Keep the readiness of `members` and the `samples`, but no sample from before `oldest` (seconds since 1970)."""
+def save_readiness(database: Database, members: Iterable[Member]) -> None:
     for member in members:
         same = (NodeRow.node_id == member.node_id) & (NodeRow.incarnation == member.incarnation)
         NodeRow.update(ready=member.ready, draining=member.draining).where(same).execute(database)
-    for sample in samples:
-        SampleRow.insert(
-            node_id=sample.instance.node_id,
-            incarnation=sample.instance.incarnation,
-            taken_at=sample.taken_at,
-            status=_text(sample.status),
-        ).execute(database)
-    SampleRow.delete().where(SampleRow.taken_at < oldest).execute(database)
 
 
 def load_config(database: Database) -> StoredConfig:

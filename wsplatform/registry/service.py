@@ -30,18 +30,21 @@ from wsplatform.model import (
     View,
 )
 from wsplatform.net.tasks import Tasks
-from wsplatform.registry import migrate, rows
+from wsplatform.registry import migrate
 from wsplatform.registry.configuration import Configuration
 from wsplatform.registry.database import locate
 from wsplatform.registry.ledger import Ledger, Step
+from wsplatform.registry.metrics import Metrics
 from wsplatform.registry.notes import Notes
 from wsplatform.registry.records import NodeRecord
 from wsplatform.registry.store import Store, settled
-from wsplatform.settings import RegistryTable
+from wsplatform.settings import MetricsTable, RegistryTable
 
 Listener = Callable[[View], None]
 
-SAMPLE_SECONDS: Final = 10.0
+REPORT_SECONDS: Final = 0.25
+"""How long a heartbeat waits for its metric reports to be committed, which need not be sent again then."""
+
 MAX_NUMBER: Final = 2**53
 """A view or configuration number beyond this is no number that a registry has issued."""
 
@@ -57,20 +60,28 @@ class _Report:
     links: tuple[LinkStatus, ...] = ()
     view: int = 0
     config: int = 0
-    sampled: bool = True
 
 
 class Registry:
     """The registry, which is also the way to it (RegistryClient) for a node in the same process.
 
-    `configuration`: channel rules and API keys.
+    `configuration`: channel rules and API keys. `metrics`: what the nodes count.
     """
 
-    def __init__(self, settings: RegistryTable, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        settings: RegistryTable,
+        keep: MetricsTable = MetricsTable(),  # noqa: B008 - immutable
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         """`clock`: seconds since 1970. Raises SettingsError or StartError for settings that cannot be used."""
         self._settings = settings
         self._clock = clock
-        self._store = Store(locate(settings.database))
+        place = locate(settings.database)
+        self._store = Store(place)
+        # What is in memory only has no second connection.
+        self._reader = self._store if place.in_memory else Store(locate(settings.database), reads=True)
+        self.metrics = Metrics(self._store, self._reader, keep, clock)
         self.configuration = Configuration(self._store, settings, clock)
         self._notes = Notes(self._store)
         self._ledger = Ledger(self._store, clock, self._committed)
@@ -92,6 +103,9 @@ class Registry:
                 logger.info("Migrated the registry's database: {}", name)
             await self.configuration.load()
             await self._ledger.load()
+            await self.metrics.load()
+            if self._reader is not self._store:
+                await self._reader.open()
         except RequestError as error:
             await self._store.close()
             raise StartError(error.code, error.message) from error
@@ -104,7 +118,7 @@ class Registry:
         self._committed()
         self._tell()
         self._tasks.start(self._watch(), name="registry-watch")
-        self._tasks.start(self._sample(), name="registry-samples")
+        self._tasks.start(self.metrics.run(), name="registry-metrics")
 
     async def close(self) -> None:
         """Keep what is known and close the database. Idempotent."""
@@ -112,8 +126,8 @@ class Registry:
             return
         self._running = False
         await self._tasks.close()
-        self._take_samples()
-        self._notes.write(self._view.members, self._clock())
+        self._notes.write(self._view.members)
+        await self._reader.close()
         await self._store.close()
 
     @property
@@ -152,12 +166,15 @@ class Registry:
         report.links = beat.links
         report.view = beat.view
         report.config = beat.config
-        report.sampled = False
         self._note(beat.instance, report, beat.status.ready, beat.status.draining)
+        storing = self.metrics.take(beat.instance, beat.reports)
+        if storing is not None:
+            await asyncio.wait((storing,), timeout=REPORT_SECONDS)
         config = self.configuration.config
         return HeartbeatReply(
             view=self._view if self._view.number > beat.view else None,
             config=config if config.version > beat.config else None,
+            reports=self.metrics.committed(beat.instance),
         )
 
     async def leave(self, instance: Instance) -> None:
@@ -233,6 +250,7 @@ class Registry:
         for instance in self._reports.keys() - members.keys():
             logger.info("{} is not in view {} any more: {}", instance, number, self._why_gone(instance))
             del self._reports[instance]
+            self.metrics.forget(instance)
             self._silence.forget(instance)
         for instance in members.keys() - self._reports.keys():
             logger.info("{} is in view {}", instance, number)
@@ -270,26 +288,13 @@ class Registry:
             silent = self._silence.check(_now())
             if silent and (self._dropping is None or self._dropping.done()):
                 self._dropping = self._ledger.change(partial(self._drop, silent))
-            self._notes.write(self._view.members, self._clock())
+            self._notes.write(self._view.members)
             await asyncio.sleep(self._interval)
 
     def _drop(self, silent: tuple[Instance, ...], roster: Roster) -> Roster:
         dead = tuple(instance for instance in silent if self._silence.silent(instance, _now()))
         now = self._clock()
         return roster.leave(dead, now).forget(now)
-
-    async def _sample(self) -> None:
-        while True:
-            await asyncio.sleep(SAMPLE_SECONDS)
-            self._take_samples()
-
-    def _take_samples(self) -> None:
-        samples = []
-        for instance, report in self._reports.items():
-            if report.status is not None and not report.sampled:
-                samples.append(rows.Sample(instance, report.last_seen, report.status))
-                report.sampled = True
-        self._notes.sample(samples, self._clock())
 
 
 def _now() -> float:

@@ -42,9 +42,10 @@ class _Job:
 class Store:
     """A database and the thread that works on it. Belongs to the event loop that opened it."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, *, reads: bool = False) -> None:
+        """reads: for operations that only read."""
         self._place = place
-        self._worker = Worker(place)
+        self._worker = Worker(place, reads=reads)
         self._queue: SimpleQueue[_Job | None] = SimpleQueue()
         self._ended: asyncio.Future[None] | None = None
         self._waiting = 0

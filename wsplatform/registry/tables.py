@@ -10,9 +10,12 @@ from __future__ import annotations
 from peewee import (
     BigAutoField,
     BigIntegerField,
+    BlobField,
     BooleanField,
     CharField,
+    CompositeKey,
     DoubleField,
+    IntegerField,
     Model,
     TextField,
 )
@@ -74,17 +77,47 @@ class KeyRow(Model):
         table_name = "api_keys"
 
 
-class SampleRow(Model):
-    """What a node reported at one time. status: a NodeStatus."""
+class ReporterRow(Model):
+    """How far an instance's metric reports are stored: its highest number. seen_at: when that was."""
+
+    node_id = CharField(max_length=64)
+    incarnation = CharField(max_length=64)
+    number = BigIntegerField()
+    seen_at = DoubleField()
+
+    class Meta:
+        table_name = "metric_reporters"
+        primary_key = CompositeKey("node_id", "incarnation")
+
+
+class ReportRow(Model):
+    """A metric report until it is folded into chunks. ended: milliseconds of Unix time. data: a Sample."""
 
     id = BigAutoField()
     node_id = CharField(max_length=64)
-    incarnation = CharField(max_length=64)
-    taken_at = DoubleField(index=True)
-    status = TextField()
+    ended = BigIntegerField()
+    data = BlobField()
 
     class Meta:
-        table_name = "metric_samples"
+        table_name = "metric_reports"
+
+
+class ChunkRow(Model):
+    """A chunk of a metric's values (core/rollups.py). step, begin: seconds. There may be several of one time.
+
+    fresh: one of minutes, which is not counted in those of hours yet.
+    """
+
+    id = BigAutoField()
+    metric = CharField(max_length=64)
+    step = IntegerField()
+    begin = BigIntegerField()
+    fresh = BooleanField()
+    data = BlobField()
+
+    class Meta:
+        table_name = "metric_chunks"
+        indexes = ((("metric", "step", "begin"), False), (("step", "fresh", "begin"), False))
 
 
 class MetaRow(Model):
@@ -97,4 +130,13 @@ class MetaRow(Model):
         table_name = "meta"
 
 
-TABLES: tuple[type[Model], ...] = (ViewRow, NodeRow, RuleRow, KeyRow, SampleRow, MetaRow)
+TABLES: tuple[type[Model], ...] = (
+    ViewRow,
+    NodeRow,
+    RuleRow,
+    KeyRow,
+    ReporterRow,
+    ReportRow,
+    ChunkRow,
+    MetaRow,
+)

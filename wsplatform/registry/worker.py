@@ -12,7 +12,7 @@ from typing import Any
 from loguru import logger
 from peewee import Database, DataError, IntegrityError, PeeweeException, SqliteDatabase
 
-from wsplatform.registry.database import Place, cause, execute, transaction, unavailable
+from wsplatform.registry.database import Place, cause, execute, reading, transaction, unavailable
 
 Operation = Callable[[Database], Any]
 
@@ -28,8 +28,10 @@ class Outcome:
 class Worker:
     """`trouble` says why the database could not be used the last time it was tried; empty: it could."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, *, reads: bool = False) -> None:
+        """reads: its operations change nothing, and hold up nobody who does."""
         self.trouble = ""
+        self._transaction = reading if reads else transaction
         self._place = place
         self._database = place.database
         self._durable: bool | None = None
@@ -41,7 +43,7 @@ class Worker:
         try:
             self._connect()
             self._set_durable(durable)
-            with transaction(self._database):
+            with self._transaction(self._database):
                 for operation in operations:
                     results.append(operation(self._database))  # noqa: PERF401  # how far it got is needed when one fails
         except (IntegrityError, DataError) as error:

@@ -16,6 +16,7 @@ from wsplatform.model import (
     LinkState,
     LinkStatus,
     Member,
+    MetricReport,
     NodeStatus,
     Registration,
 )
@@ -68,11 +69,24 @@ class Node:
         return registration
 
     async def beat(
-        self, registry: Registry, *, ready: bool = False, draining: bool = False, links: tuple[LinkStatus, ...] = ()
+        self,
+        registry: Registry,
+        *,
+        ready: bool = False,
+        draining: bool = False,
+        links: tuple[LinkStatus, ...] = (),
+        reports: tuple[MetricReport, ...] = (),
     ) -> HeartbeatReply:
         status = NodeStatus(state="ready", ready=ready, draining=draining, uptime=1.0, sessions=3)
         reply = await registry.heartbeat(
-            Heartbeat(instance=self.instance, view=self.view, config=self.config, status=status, links=links)
+            Heartbeat(
+                instance=self.instance,
+                view=self.view,
+                config=self.config,
+                status=status,
+                links=links,
+                reports=reports,
+            )
         )
         self.view = reply.view.number if reply.view else self.view
         self.config = reply.config.version if reply.config else self.config

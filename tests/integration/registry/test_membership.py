@@ -265,19 +265,3 @@ class TestRecords:
             assert record.status.sessions == 3
             assert (record.view, record.config) == (a.view, a.config)
             assert before <= record.registered_at <= record.last_seen <= time.time()
-
-    async def test_a_sample_is_kept_for_an_hour(self, file):
-        async with running(file) as registry:
-            a = Node("a")
-            await a.register(registry)
-            for _ in range(5):
-                await a.beat(registry)
-        with contextlib.closing(sqlite3.connect(file)) as database, database:
-            samples = database.execute("SELECT node_id, incarnation, status FROM metric_samples").fetchall()
-            assert [(node_id, incarnation) for node_id, incarnation, _ in samples] == [("a", "1")]
-            assert '"sessions":3' in samples[0][2]
-            database.execute("UPDATE metric_samples SET taken_at = taken_at - 3601")
-        async with running(file) as registry:
-            await a.beat(registry)
-        with contextlib.closing(sqlite3.connect(file)) as database:
-            assert database.execute("SELECT count(*) FROM metric_samples").fetchone() == (1,)

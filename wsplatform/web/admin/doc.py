@@ -25,6 +25,7 @@ _REFUSALS: Final = {
     409: "There are too many of them.",
     413: "The body is too large.",
     415: "The body is not announced as JSON.",
+    500: "The registry's database is damaged.",
     503: "The registry's database cannot be used now.",
 }
 _GATE: Final = (400, 401, 403)

@@ -1,0 +1,357 @@
+"""What a question about metrics is answered with: from chunks and reports to one number for each step.
+
+Steps of the answer are cells too (core/rollups.py), as wide as was asked for. `until`: up to then every node has
+reported. A step that is not over then must not look like a drop: a rate is taken over the time up to `until`; a sum
+or count is null, and given beside the others as `partial`; what begins later is null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+from wsplatform.core.metrics import CATALOGUE, Kind, Metric, largest_in
+from wsplatform.core.rollups import (
+    CHUNK,
+    Cells,
+    CounterCells,
+    GaugeCells,
+    HistogramCells,
+    Place,
+    Span,
+    merge,
+    read_chunk,
+    read_values,
+)
+from wsplatform.core.samples import COVERAGE, MICROSECONDS, Sample, parts
+from wsplatform.errors import RequestError
+
+By = Literal["", "node", "label"]
+Aggregation = Literal["", "rate", "sum", "mean", "min", "max", "last", "count", "p50", "p90", "p95", "p99", "p999"]
+AGGREGATIONS: Final[Mapping[Kind, tuple[Aggregation, ...]]] = {
+    "counter": ("rate", "sum"),
+    "gauge": ("sum", "mean", "min", "max", "last"),
+    "histogram": ("p99", "p50", "p90", "p95", "p999", "max", "count", "rate"),
+}
+"""By kind of metric; the first is the default."""
+
+MAX_POINTS: Final = 100_000
+_DEFAULT_POINTS: Final = 300
+_DEFAULT_STEPS: Final = (10, 20, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400)
+_PERMILLE: Final[Mapping[str, int]] = {"p50": 500, "p90": 900, "p95": 950, "p99": 990, "p999": 999, "max": 1000}
+
+assert {name for names in AGGREGATIONS.values() for name in names} == set(get_args(Aggregation)) - {""}
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """begin, end, step: seconds, multiples of step. node, label: empty: all. by: what has a series of its own."""
+
+    metric: Metric
+    aggregation: Aggregation
+    begin: int
+    end: int
+    step: int
+    node: str = ""
+    label: str = ""
+    by: By = ""
+
+    @property
+    def level(self) -> int:
+        """The step of the chunks that it is answered from."""
+        return 3600 if self.step % 3600 == 0 else 60 if self.step % 60 == 0 else 10
+
+    @property
+    def points(self) -> int:
+        return (self.end - self.begin) // self.step
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """As it comes from people, with Unix times in seconds; None: they have not said."""
+
+    metric: str
+    node: str = ""
+    label: str = ""
+    by: By = ""
+    begin: float | None = None
+    end: float | None = None
+    step: int | None = None
+    aggregation: Aggregation = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """values: one for each step, None where nobody reported. partial: of the last step's sum or count, so far."""
+
+    node: str
+    label: str
+    values: list[float | None]
+    partial: float | None = None
+
+
+def question(asked: Asked, now: float) -> Question:
+    """Raises RequestError (400) with what to change."""
+    metric = CATALOGUE.get(asked.metric)
+    if metric is None:
+        raise _bad("unknown_metric", "There is no metric of this name: see /admin/v1/metrics/catalogue.")
+    possible = AGGREGATIONS[metric.kind]
+    if asked.aggregation not in ("", *possible):
+        raise _bad("bad_aggregation", f"{metric.name} is a {metric.kind}: use one of {', '.join(possible)}.")
+    if asked.by == "label" and not metric.label:
+        raise _bad("no_label", f"{metric.name} has no label: leave by=label out.")
+    end = now if asked.end is None else asked.end
+    begin = end - 3600 if asked.begin is None else asked.begin
+    if begin >= end:
+        raise _bad("bad_range", "The time asked for has no length: from must be before to.")
+    step = _default_step(end - begin) if asked.step is None else asked.step
+    if step <= 0 or step % 10:
+        raise _bad("bad_step", "The step is a multiple of 10 seconds.")
+    first, last = int(begin // step) * step, int(-(-end // step)) * step
+    found = Question(metric, asked.aggregation or possible[0], first, last, step, asked.node, asked.label, asked.by)
+    _check_points(found.points)
+    return found
+
+
+class Answer:
+    """Takes chunks in the order of their begin; `series` ends its use."""
+
+    def __init__(self, asked: Question, until: int, samples: Sequence[tuple[str, Sample]] = ()) -> None:
+        """`until`: seconds. samples: reports that are in no chunk yet, with their nodes."""
+        self._asked = asked
+        self._until = until
+        self._samples = [(node, sample) for node, sample in samples if self._wanted(node, sample)]
+        self._earliest = min((sample.began // 1000 for _, sample in self._samples), default=asked.end)
+        self._groups: dict[tuple[str, str], _Group] = {}
+        self._presence: dict[str, CounterCells] = {}
+
+    def chunk(self, metric: str, step: int, begin: int, data: bytes) -> None:
+        """Of the metric or of COVERAGE. Raises DamagedError, or RequestError (400) for too many points."""
+        asked = self._asked
+        over = min(begin, self._earliest) // asked.step
+        for group in self._groups.values():
+            group.settle(over)
+        place = Place(begin // step, asked.step // step, CHUNK[step] // step)
+        kind: Kind = "counter" if metric == COVERAGE else asked.metric.kind
+        for node, label, run in read_chunk(kind, data, asked.node):
+            cells = self._cells(metric, node, label)
+            if cells is not None:
+                merge(cells, run, place)
+        _check_points(len(self._groups) * asked.points)
+
+    def series(self) -> list[Series]:
+        """By node and label. Raises DamagedError, or RequestError (400) for too many points."""
+        asked = self._asked
+        for node, sample in self._samples:
+            self._take(node, sample)
+        if asked.by == "":
+            self._groups.setdefault(("", ""), self._new())
+        elif asked.by == "node":
+            for node in self._presence:
+                self._groups.setdefault((node, ""), self._new())
+        _check_points(len(self._groups) * asked.points)
+        return [self._one(*key) for key in sorted(self._groups)]
+
+    def _wanted(self, node: str, sample: Sample) -> bool:
+        asked = self._asked
+        inside = sample.ended > asked.begin * 1000 and sample.began < min(asked.end, self._until) * 1000
+        return inside and asked.node in ("", node)
+
+    def _take(self, node: str, sample: Sample) -> None:
+        asked = self._asked
+        span = Span(sample.began, sample.ended, asked.step * 1000, asked.begin // asked.step)
+        for metric in (COVERAGE, asked.metric.name):
+            raw = sample.values.get(metric)
+            kind: Kind = "counter" if metric == COVERAGE else asked.metric.kind
+            for label, value in read_values(kind, raw).items() if raw is not None else ():
+                cells = self._cells(metric, node, label)
+                if cells is not None:
+                    cells.take(value, span)
+
+    def _cells(self, metric: str, node: str, label: str) -> Cells | None:
+        asked = self._asked
+        if metric == COVERAGE:
+            return self._presence.setdefault(node if asked.by == "node" else "", CounterCells())
+        if asked.label not in ("", label):
+            return None
+        key = (node if asked.by == "node" else "", label if asked.by == "label" else "")
+        group = self._groups.get(key)
+        if group is None:
+            group = self._groups[key] = self._new()
+        return group.part(node, label)
+
+    def _new(self) -> _Group:
+        return _GROUPS[self._asked.metric.kind](self._asked)
+
+    def _one(self, node: str, label: str) -> Series:
+        asked = self._asked
+        group = self._groups[node, label]
+        group.settle(None)
+        present = self._presence.get(node, CounterCells()).cells
+        first, over = asked.begin // asked.step, self._until // asked.step
+        last = asked.end // asked.step
+        values = [
+            group.value(number, asked.step) if number in present else None for number in range(first, min(last, over))
+        ]
+        elapsed = self._until - over * asked.step
+        partial = None
+        if elapsed and first <= over < last and over in present:
+            newest = group.value(over, elapsed)
+            partial, newest = (newest, None) if group.grows else (None, newest)
+            values.append(newest)
+        values.extend([None] * (asked.points - len(values)))
+        return Series(node, label, values, partial)
+
+
+class _Group:
+    """What becomes one series of the answer. grows: the value of a step does so until the step is over."""
+
+    def __init__(self, asked: Question) -> None:
+        self.scale = parts(asked.metric)
+        self.aggregation = asked.aggregation
+        self.grows = asked.aggregation in ("count", "sum") and asked.metric.kind != "gauge"
+
+    def part(self, node: str, label: str) -> Cells:
+        """Where the cells of that series go."""
+        raise NotImplementedError
+
+    def settle(self, before: int | None) -> None:
+        """Nothing will come for the cells before that one, or for none: only what they make is kept."""
+
+    def value(self, number: int, elapsed: int) -> float | None:
+        """Of a cell that is about so many seconds."""
+        raise NotImplementedError
+
+
+class _Counted(_Group):
+    def __init__(self, asked: Question) -> None:
+        super().__init__(asked)
+        self._sum = CounterCells()
+
+    def part(self, node: str, label: str) -> Cells:
+        return self._sum
+
+    def value(self, number: int, elapsed: int) -> float | None:
+        counted: float = self._sum.cells.get(number, 0)
+        if self.scale > 1:
+            counted /= self.scale
+        return counted / elapsed if self.aggregation == "rate" else counted
+
+
+class _Measured(_Group):
+    """All values of a gauge are looked at together."""
+
+    def __init__(self, asked: Question) -> None:
+        super().__init__(asked)
+        self._all = GaugeCells()
+
+    def part(self, node: str, label: str) -> Cells:
+        return self._all
+
+    def value(self, number: int, elapsed: int) -> float | None:
+        cell = self._all.cells.get(number)
+        if cell is None:
+            return None
+        count, total, low, high, _ = cell
+        found = {"mean": total / count, "min": low, "max": high}[self.aggregation]
+        return found / self.scale
+
+
+class _Added(_Group):
+    """What a gauge is on each node, and for each label, is added: their means, or their last values."""
+
+    def __init__(self, asked: Question) -> None:
+        super().__init__(asked)
+        self._settled: dict[int, float] = {}
+        self._parts: dict[tuple[str, str], GaugeCells] = {}
+
+    def part(self, node: str, label: str) -> Cells:
+        found = self._parts.get((node, label))
+        if found is None:
+            found = self._parts[node, label] = GaugeCells()
+        return found
+
+    def settle(self, before: int | None) -> None:
+        settled = self._settled
+        for part in self._parts.values():
+            for number in _over(part.cells, before):
+                count, total, _, _, last = part.cells.pop(number)
+                settled[number] = settled.get(number, 0) + (last if self.aggregation == "last" else total / count)
+
+    def value(self, number: int, elapsed: int) -> float | None:
+        found = self._settled.get(number)
+        return None if found is None else found / self.scale
+
+
+class _Timed(_Group):
+    """The buckets of a histogram."""
+
+    def __init__(self, asked: Question) -> None:
+        super().__init__(asked)
+        self._settled: dict[int, int] = {}
+        self._all = HistogramCells()
+
+    def part(self, node: str, label: str) -> Cells:
+        return self._all
+
+    def settle(self, before: int | None) -> None:
+        permille = _PERMILLE.get(self.aggregation)
+        for number in _over(self._all.cells, before):
+            buckets = self._all.cells.pop(number)
+            self._settled[number] = sum(buckets.values()) if permille is None else percentile(buckets, permille)
+
+    def value(self, number: int, elapsed: int) -> float | None:
+        if self.aggregation == "count":
+            return self._settled.get(number, 0)
+        if self.aggregation == "rate":
+            return self._settled.get(number, 0) / elapsed
+        found = self._settled.get(number)
+        return None if found is None else found / MICROSECONDS
+
+
+def _over(cells: Mapping[int, object], before: int | None) -> list[int]:
+    return list(cells) if before is None else [number for number in cells if number < before]
+
+
+def _gauge(asked: Question) -> _Group:
+    return _Added(asked) if asked.aggregation in ("sum", "last") else _Measured(asked)
+
+
+_GROUPS: Final[Mapping[Kind, Callable[[Question], _Group]]] = {
+    "counter": _Counted,
+    "gauge": _gauge,
+    "histogram": _Timed,
+}
+
+
+def percentile(buckets: Mapping[int, int], permille: int) -> int:
+    """The longest time (µs) of the bucket with the value that `permille` of all do not exceed; 1000: the highest."""
+    seen = sum(buckets.values())
+    rank = -(-seen * permille // 1000)
+    for bucket in sorted(buckets, reverse=True):
+        seen -= buckets[bucket]
+        if seen < rank:
+            return largest_in(bucket)
+    return 0
+
+
+def _default_step(length: float) -> int:
+    return next((step for step in _DEFAULT_STEPS if length / step <= _DEFAULT_POINTS), _coarse(length))
+
+
+def _coarse(length: float) -> int:
+    day = _DEFAULT_STEPS[-1]
+    return int(-(-length // (_DEFAULT_POINTS * day))) * day
+
+
+def _check_points(points: int) -> None:
+    if points > MAX_POINTS:
+        raise _bad(
+            "too_many_points",
+            f"An answer has at most {MAX_POINTS} points: ask for a larger step, a shorter time or fewer series.",
+        )
+
+
+def _bad(code: str, message: str) -> RequestError:
+    return RequestError(400, code, message)
