@@ -16,6 +16,7 @@ from wsplatform.core.handshake import NONCE_BYTES, Identity, Initiator, RefusedE
 from wsplatform.errors import HandshakeError, RegistryUnavailable, RequestError
 from wsplatform.model import Heartbeat, HeartbeatReply, Instance, Known, Member, Registration
 from wsplatform.net.tls import explain
+from wsplatform.wire.registry_reply import read
 
 __all__ = ["Heartbeat", "HttpRegistryClient", "RegistryClient", "RegistryService"]
 
@@ -187,7 +188,7 @@ def _error(outcome: Outcome) -> RegistryUnavailable | RequestError:
 
 def _decode(result: bytes, kind: type[T] | None) -> T:
     try:
-        return msgspec.msgpack.decode(result, type=kind)
+        return msgspec.msgpack.decode(result, type=kind) if kind is None else read(result, kind)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise HandshakeError(
             "malformed", "The registry's reply cannot be read: run the same release on all hosts."
