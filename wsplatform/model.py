@@ -24,10 +24,17 @@ class Instance(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return f"{self.node_id}/{self.incarnation}"
 
 
+MemberRole = Literal["node", "registry"]
+
+REGISTRY_ID = "registry"
+"""Of a registry that runs by itself, among the members; there is one in a cluster, and no node may have this id."""
+
+
 class Member(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """An instance in a view, with where it can be reached.
 
-    `cluster_url` is for nodes (ws:// or wss://), `client_url` for the load balancer (http:// or https://).
+    `cluster_url` is for nodes (ws:// or wss://), `client_url` for the load balancer (http:// or https://). The registry,
+    where it runs by itself, is a member to ask the nodes: it has neither, for nobody connects to it but by its own wish.
     """
 
     node_id: str
@@ -36,6 +43,7 @@ class Member(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     client_url: str
     ready: bool = False
     draining: bool = False
+    role: MemberRole = "node"
 
     @property
     def instance(self) -> Instance:
@@ -47,6 +55,11 @@ class View(msgspec.Struct, frozen=True):
 
     number: int
     members: tuple[Member, ...] = ()
+
+    @property
+    def nodes(self) -> tuple[Member, ...]:
+        """The members that take clients."""
+        return tuple(member for member in self.members if member.role == "node")
 
     def without(self, node_id: str) -> tuple[Member, ...]:
         return tuple(member for member in self.members if member.node_id != node_id)

@@ -14,7 +14,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from wsplatform.errors import RequestError
-from wsplatform.model import NODE_ID_PATTERN, Instance, Member
+from wsplatform.model import NODE_ID_PATTERN, REGISTRY_ID, Instance, Member
 
 Standing = Literal["member", "absent", "superseded", "unknown"]
 
@@ -165,6 +165,12 @@ def check_member(member: Member) -> None:
         raise _invalid("its node id has other characters than letters, digits, '.', '_' and '-', or more than 64")
     if _INCARNATION.fullmatch(member.incarnation) is None:
         raise _invalid("its incarnation has other characters than letters, digits, '_' and '-', or more than 64")
+    if member.role == "registry":
+        if member.node_id != REGISTRY_ID or member.cluster_url or member.client_url:
+            raise _invalid("a registry has an id of its own and no addresses")
+        return
+    if member.node_id == REGISTRY_ID:
+        raise _invalid(f"{REGISTRY_ID} is the id of the registry: give the node another node.id")
     if member.cluster_url and not _usable(member.cluster_url, ("ws", "wss")):
         raise _invalid("its cluster URL is not ws://host:port or wss://host:port")
     if not _usable(member.client_url, ("http", "https")):

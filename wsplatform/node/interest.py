@@ -69,12 +69,16 @@ class InterestExchange:
         self._own.unwant(channel)
         self._schedule()
 
-    def connected(self, peer_id: str) -> None:
-        """Or there is a gap in what was exchanged: all is told anew. The other side does the same."""
+    def connected(self, peer_id: str, *, observer: bool = False) -> None:
+        """Or there is a gap in what was exchanged: all is told anew. The other side does the same.
+
+        An observer publishes nothing: it is listened to, but told nothing and not waited for.
+        """
         self._broken.pop(peer_id, None)
         self._peers[peer_id] = _Peer()
-        self._own.connected(peer_id)
-        self._begin_list(peer_id)
+        if not observer:
+            self._own.connected(peer_id)
+            self._begin_list(peer_id)
 
     def disconnected(self, peer_id: str) -> None:
         """What the peer wants is remembered: it may come back. A subscribe waits for it meanwhile, but not for long."""

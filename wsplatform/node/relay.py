@@ -99,6 +99,7 @@ class Relay:
         self._interest = InterestExchange(self.send, settings.interest_seconds, part)
         self._wanted_by = self._interest.wanted_by
         self._known: dict[str, _Known] = {}
+        self._observers: frozenset[str] = frozenset()  # also those that are gone: their losses may be told later
         self._local: Peer | None = None
         self._has_view = False
         self._questions: Questions | None = None
@@ -119,8 +120,11 @@ class Relay:
         for what in tuple(self._untold):
             self._say_missing(what)
 
-    def set_peers(self, peers: frozenset[Peer]) -> None:
+    def set_peers(self, peers: frozenset[Peer], observers: frozenset[str] = frozenset()) -> None:
         """The peers of the view, oneself perhaps among them.
+
+        observers: ids of peers that have no clients: the registry. What it watches is sent to it and it may ask; but it
+        is not told what is wanted here, nobody waits for it, and nothing that it misses counts as lost.
 
         A peer that is not in it any more stays as long as it is connected, and cluster.replay_seconds longer, unless
         another instance has its id: it cannot be reached by the registry, or the registry has come back without its
@@ -128,6 +132,7 @@ class Relay:
         """
         assert self._local is not None
         self._has_view = True
+        self._observers |= observers
         named = {peer.id: peer for peer in peers if peer.id != self._local.id}
         now = asyncio.get_running_loop().time()
         for peer_id, known in tuple(self._known.items()):
@@ -169,13 +174,19 @@ class Relay:
         return self._has_view and all(self._interest.settled(peer_id) for peer_id in self.peers)
 
     @property
+    def complete(self) -> bool:
+        """There is a view, and all peers of it are connected."""
+        return self._has_view and all(map(self.reaches, self.peers))
+
+    @property
     def late(self) -> int:
         """Calls of `done` that came by time, not by acknowledgement, since the start."""
         return self._interest.late
 
     def links(self) -> tuple[LinkStatus, ...]:
-        """Of every peer of the view, and of those that left it and are kept; by node id."""
-        return tuple(self._status(self._known[peer_id]) for peer_id in sorted(self._known))
+        """Of every node of the view, and of those that left it and are kept; by node id."""
+        nodes = self._known.keys() - self._observers
+        return tuple(self._status(self._known[peer_id]) for peer_id in sorted(nodes))
 
     def measure(self) -> Iterator[Sample]:
         yield from self._links.measure()
@@ -185,8 +196,12 @@ class Relay:
 
     @property
     def peers(self) -> tuple[str, ...]:
-        """The ids of the peers that are in the view or connected."""
-        return tuple(peer_id for peer_id, known in self._known.items() if known.in_view or known.connected)
+        """The ids of the nodes that are in the view or connected."""
+        return tuple(
+            peer_id
+            for peer_id, known in self._known.items()
+            if (known.in_view or known.connected) and peer_id not in self._observers
+        )
 
     def reaches(self, peer_id: str) -> bool:
         """It is connected."""
@@ -205,7 +220,7 @@ class Relay:
     def connected(self, peer_id: str) -> None:
         logger.info("Connected with node {}", peer_id)
         self._known[peer_id].connect(connected=True)
-        self._interest.connected(peer_id)
+        self._exchange(peer_id)
 
     def received(self, peer_id: str, envelopes: list[bytes]) -> None:
         malformed = 0
@@ -227,7 +242,10 @@ class Relay:
         known = self._known[peer_id]
         known.connect(connected=False)
         known.alone = asyncio.get_running_loop().time()
-        self._interest.disconnected(peer_id)
+        if peer_id in self._observers:
+            self._part(peer_id)
+        else:
+            self._interest.disconnected(peer_id)
 
     def left(self, peer_id: str) -> None:
         logger.info("Node {} has stopped", peer_id)
@@ -240,14 +258,15 @@ class Relay:
         if lane is _PUBLICATIONS:
             self._missing(f"publications of node {peer_id} did not reach this one", count)
         elif self.reaches(peer_id):
-            self._interest.connected(peer_id)
+            self._exchange(peer_id)
 
     def lost(self, peer_id: str, lane: Lane, cause: Cause, count: int) -> None:
-        if lane is _PUBLICATIONS:
+        if lane is not _PUBLICATIONS:
+            if cause != "too_large" and self.reaches(peer_id):
+                self._exchange(peer_id)
+        elif peer_id not in self._observers:
             self.dropped += count
             self._missing(f"publications for node {peer_id} were dropped: {_WHY[cause]}", count)
-        elif cause != "too_large" and self.reaches(peer_id):
-            self._interest.connected(peer_id)
 
     def malformed(self, peer_id: str, error: EnvelopeError) -> None:
         held = self._throttle.allow(f"{peer_id} malformed", asyncio.get_running_loop().time())
@@ -288,6 +307,9 @@ class Relay:
     def _forget(self, peer_id: str) -> None:
         del self._known[peer_id]
         self._part(peer_id)
+
+    def _exchange(self, peer_id: str) -> None:
+        self._interest.connected(peer_id, observer=peer_id in self._observers)
 
     def _part(self, peer_id: str) -> None:
         self._interest.forget(peer_id)

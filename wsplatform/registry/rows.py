@@ -11,7 +11,7 @@ from peewee import Database, fn
 
 from wsplatform.core.roster import Predecessor, Roster, Seat
 from wsplatform.errors import RequestError, StartError
-from wsplatform.model import ApiKey, ChannelRule, Member, Scope
+from wsplatform.model import REGISTRY_ID, ApiKey, ChannelRule, Member, Scope
 from wsplatform.registry.tables import KeyRow, MetaRow, NodeRow, RuleRow, ViewRow
 
 T = TypeVar("T")
@@ -62,6 +62,7 @@ def load_roster(database: Database) -> tuple[int, Roster]:
             client_url=row.client_url,
             ready=row.ready,
             draining=row.draining,
+            role="registry" if row.node_id == REGISTRY_ID else "node",
         )
         predecessors = _decode(row.predecessors, tuple[Predecessor, ...], f"node {row.node_id}")
         seats[row.node_id] = Seat(member, row.present, row.since, predecessors)

@@ -183,9 +183,9 @@ class Registry:
         await self._changed(lambda roster: roster.leave((instance,), self._clock()))
 
     async def nodes(self) -> tuple[NodeRecord, ...]:
-        """The instances of the view, by node id."""
+        """The nodes of the view, by id."""
         records = []
-        for member in self._view.members:
+        for member in self._view.nodes:
             report = self._reports[member.instance]
             records.append(
                 NodeRecord(
