@@ -33,8 +33,8 @@ REGISTRY_ID = "registry"
 class Member(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """An instance in a view, with where it can be reached.
 
-    `cluster_url` is for nodes (ws:// or wss://), `client_url` for the load balancer (http:// or https://). The registry,
-    where it runs by itself, is a member to ask the nodes: it has neither, for nobody connects to it but by its own wish.
+    `cluster_url` is for nodes (ws:// or wss://), `client_url` for the load balancer (http:// or https://). A registry
+    that runs by itself is a member, so as to ask the nodes; it has neither address, for it is the one that connects.
     """
 
     node_id: str

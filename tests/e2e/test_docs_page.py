@@ -9,6 +9,7 @@ from playwright.async_api import Browser, async_playwright, expect
 from sanic.server.protocols.http_protocol import HttpProtocol
 
 from tests.integration.registry.support import Node, running
+from tests.support.no_cluster import NO_CLUSTER
 from wsplatform.app.registry import operators_face
 from wsplatform.net.listen import bind
 from wsplatform.web.server import WebServer, make_app
@@ -22,7 +23,9 @@ async def url() -> AsyncIterator[str]:
     async with running(dead_seconds=60) as registry:
         await Node("node-a").register(registry)
         with bind("127.0.0.1", 0) as listener:
-            server = WebServer(make_app("docs-page", operators_face(registry, dict), 1_000_000), listener, HttpProtocol)
+            server = WebServer(
+                make_app("docs-page", operators_face(registry, dict, NO_CLUSTER), 1_000_000), listener, HttpProtocol
+            )
             await server.start()
             host, port = listener.getsockname()
             yield f"http://{host}:{port}"

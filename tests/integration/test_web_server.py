@@ -13,6 +13,7 @@ from sanic.response import json
 from sanic.server.protocols.http_protocol import HttpProtocol
 
 from tests.integration.registry.support import running
+from tests.support.no_cluster import NO_CLUSTER
 from wsplatform.app.registry import operators_face
 from wsplatform.model import ChannelRule
 from wsplatform.net.listen import bind
@@ -102,7 +103,7 @@ async def test_variables_that_sanic_would_read_change_nothing(monkeypatch: pytes
 
 async def test_a_head_of_the_admin_api_needs_its_key_and_tells_no_more_than_the_get(sanic_client: Any) -> None:
     async with running(":memory:", fallback_rule=ChannelRule(pattern="*")) as registry:
-        app = make_app("admin-methods", operators_face(registry, dict), 100_000)
+        app = make_app("admin-methods", operators_face(registry, dict, NO_CLUSTER), 100_000)
         client = await sanic_client(app, trust_env=False)
         for path in ("/admin/v1/nodes", "/admin/v1/rules", "/admin/v1/rules/test?channel=a", "/admin/v1/keys"):
             assert (await client.head(path)).status_code == 401

@@ -79,6 +79,10 @@ class Nobody:
         self.format = CentrifugeFormat()
         self.ended: list[str] = []
 
+    address = ""
+    protocol = "none"
+    waiting_bytes = 0
+
     @property
     def outlet(self) -> Nobody:
         return self
@@ -96,7 +100,7 @@ def test_a_change_of_rules_goes_through_all_sessions_some_each_turn() -> None:
     node = Node(ClientTable(), OPEN, turns.append, 25.0)
     clients = [Nobody() for _ in range(AT_ONCE * 2 + 1)]
     for index, client in enumerate(clients):
-        session = Session(str(index), Claims(""), client, node.services)
+        session = Session(str(index), Claims(""), client, node.services, 0.0)
         node.sessions.add(session)
         session.subscribe("kept", "", 0.0)
         session.subscribe(f"lost:{index}", "", 0.0)
@@ -115,7 +119,7 @@ def test_a_second_change_begins_again_and_ends() -> None:
     node = Node(ClientTable(), OPEN, turns.append, 25.0)
     clients = [Nobody() for _ in range(AT_ONCE + 1)]
     for index, client in enumerate(clients):
-        session = Session(str(index), Claims(""), client, node.services)
+        session = Session(str(index), Claims(""), client, node.services, 0.0)
         node.sessions.add(session)
         session.subscribe("a", "", 0.0)
         session.subscribe("b", "", 0.0)

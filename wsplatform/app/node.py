@@ -10,8 +10,9 @@ from loguru import logger
 from sanic import Blueprint
 
 from wsplatform import __version__
+from wsplatform.app.cluster import NodeCluster
 from wsplatform.app.parts import Process
-from wsplatform.app.transports import make_transport, start_failed
+from wsplatform.app.transports import process_transport, start_failed
 from wsplatform.core.metrics import Recent
 from wsplatform.errors import PlatformError
 from wsplatform.model import ClusterConfig, LinkStatus, Member, NodeStatus, Publication, View
@@ -21,6 +22,7 @@ from wsplatform.node.backend import Backend
 from wsplatform.node.directory import Directory
 from wsplatform.node.eviction import Eviction
 from wsplatform.node.fanout import Fanout, Meter
+from wsplatform.node.inspection import Inspection
 from wsplatform.node.local_directory import LocalDirectory, LocalNode
 from wsplatform.node.membership import Membership
 from wsplatform.node.policy import Policy
@@ -31,8 +33,8 @@ from wsplatform.node.session import SessionServices
 from wsplatform.node.sessions import Sessions
 from wsplatform.node.subscriptions import Subscriptions
 from wsplatform.node.survey import Survey
-from wsplatform.transports.base import Answering, Described, Inbound, Peer, Transport, TransportContext
-from wsplatform.transports.fallback import FallbackTransport, Named
+from wsplatform.node.watch import LocalWatch
+from wsplatform.transports.base import Answering, Described, Inbound, Peer
 from wsplatform.web.calls import calls_blueprint
 from wsplatform.web.client_face import PATH, CentrifugeAcceptor, token_verifier
 from wsplatform.web.examples import examples_blueprint
@@ -59,7 +61,7 @@ class NodePart:
         self.error: PlatformError | None = None  # for which the node had to end by itself
         self._process = process
         self._stop = stop
-        self._transport = _transport(process)
+        self._transport = process_transport(process)
         self._policy = Policy()
         self._sessions = Sessions()
         self._relay = Relay(self._transport, self._deliver, process.sweep, settings.cluster)
@@ -82,7 +84,10 @@ class NodePart:
         )
         self._membership = Membership(registry or self._http, self, self, process.tasks)
         self._clients = self._client_face()
-        self._backend = self._make_backend()
+        survey = Survey(self._relay)
+        self._backend = self._make_backend(survey)
+        inspection = Inspection(process.instance, self._sessions, self._subscriptions, self)
+        self.cluster = NodeCluster(inspection, survey, LocalWatch(self._subscriptions), settings.api.survey_seconds)
         self._mesh_watch = _MeshWatch(self._relay, self._membership, process.addresses.cluster_url)
 
     async def start(self) -> None:
@@ -135,6 +140,15 @@ class NodePart:
     def reasons(self) -> tuple[str, ...]:
         return self._membership.reasons()
 
+    # node/inspection.py: Orders
+
+    def publish(self, channel: str, publication: Publication) -> None:
+        self._backend.publish(channel, publication)
+
+    def end(self) -> None:
+        logger.info("The admin API has asked this node to end")
+        self._stop.set()
+
     # node/membership.py: LocalNode and MembershipEvents
 
     def member(self) -> Member:
@@ -176,7 +190,9 @@ class NodePart:
         self._policy.update(config)
 
     def view_changed(self, view: View) -> None:
-        self._relay.set_peers(frozenset(Peer(member.instance, member.cluster_url) for member in view.members))
+        observers = frozenset(member.node_id for member in view.members if member.role != "node")
+        peers = frozenset(Peer(member.instance, member.cluster_url) for member in view.members)
+        self._relay.set_peers(peers, observers)
 
     def became_ready(self) -> None:
         self._publisher.accept()
@@ -226,11 +242,11 @@ class NodePart:
             settings.client, settings.proxy.trusted, services, self._sessions, version=__version__
         )
 
-    def _make_backend(self) -> Backend:
+    def _make_backend(self, survey: Survey) -> Backend:
         settings = self._process.settings
         node = LocalNode(self._process.instance, lambda: self._process.readings.uptime)
         local = LocalDirectory(node, self._sessions, self._subscriptions)
-        directory = Directory(local, Survey(self._relay), settings.api.survey_seconds)
+        directory = Directory(local, survey, settings.api.survey_seconds)
         return Backend(self._policy, self._publisher, directory, settings.api.max_publication_bytes)
 
 
@@ -267,19 +283,3 @@ class _MeshWatch:
                 ", ".join(missing),
                 self._own_url,
             )
-
-
-def _transport(process: Process) -> Transport:
-    """The one of the settings, and what takes over when that fails, as one."""
-    settings = process.settings
-    context = TransportContext(
-        settings.cluster,
-        process.tasks,
-        process.sweep,
-        neighbours=process.addresses.folder,
-        tls=process.tls.connecting,
-        nats=settings.nats,
-    )
-    names = settings.cluster.carriers
-    first, *second = [Named(name, make_transport(name, context)) for name in names]
-    return FallbackTransport(context, first, *second) if second else first.transport

@@ -143,7 +143,7 @@ async def _open_process(stack: AsyncExitStack, settings: Settings, inherited: In
 async def _open_registry(stack: AsyncExitStack, process: Process, role: Role) -> RegistryPart | None:
     if role == "node":
         return None
-    registry = RegistryPart(process)
+    registry = RegistryPart(process, alone=role == "registry")
     stack.push_async_callback(registry.close)
     await registry.start()
     return registry
@@ -153,7 +153,11 @@ def _servers(process: Process, parts: tuple[RegistryPart | None, NodePart | None
     """The clients', and those of the node face where it has addresses of its own."""
     registry, node = parts
     settings, addresses = process.settings, process.addresses
-    public = [health_blueprint(health), *(face for part in _parts(registry, node) for face in part.blueprints())]
+    public = [health_blueprint(health)]
+    if registry is not None:
+        public.extend(registry.blueprints(node.cluster if node is not None else None))
+    if node is not None:
+        public.extend(node.blueprints())
     private = [face for part in _parts(registry, node) for face in part.node_face()]
     routes: dict[str, Acceptor] = dict(node.client_acceptors()) if node is not None else {}
     mesh = dict(node.mesh_acceptors()) if node is not None else {}

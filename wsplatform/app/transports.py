@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from wsplatform.app.parts import Process
 from wsplatform.errors import PlatformError, StartError
 from wsplatform.plugins.entry_points import TRANSPORTS, broken, distribution, find, load
 from wsplatform.transports.base import Transport, TransportContext
+from wsplatform.transports.fallback import FallbackTransport, Named
 
 _METHODS = ("start", "stop", "set_peers", "send")
 _ANYTHING = (Exception, SystemExit)
@@ -32,6 +34,22 @@ def make_transport(name: str, context: TransportContext) -> Transport:
         lacks = f"{type(transport).__name__} is no transport, it has no {', '.join(missing)}"
         raise broken(point, "be used", TypeError(lacks))
     return transport
+
+
+def process_transport(process: Process) -> Transport:
+    """The one of the settings, and what takes over when that fails, as one. Raises as make_transport."""
+    settings = process.settings
+    context = TransportContext(
+        settings.cluster,
+        process.tasks,
+        process.sweep,
+        neighbours=process.addresses.folder,
+        tls=process.tls.connecting,
+        nats=settings.nats,
+    )
+    names = settings.cluster.carriers
+    first, *second = [Named(name, make_transport(name, context)) for name in names]
+    return FallbackTransport(context, first, *second) if second else first.transport
 
 
 def start_failed(names: Sequence[str], error: BaseException) -> PlatformError:

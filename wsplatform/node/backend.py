@@ -42,6 +42,10 @@ class Backend:
         except CommandError as error:
             return self.failure(error)
 
+    def publish(self, channel: str, publication: Publication) -> None:
+        """For an operator, whom no key limits. Raises CommandError."""
+        self._publish(_OPERATOR, channel, (publication, size_of(publication, self._max_bytes)))
+
     async def run_batch(self, key: ApiKey, batch: api.Batch) -> list[tuple[str, api.Reply]]:
         """The method and reply of each command, carried out one after the other."""
         now = asyncio.get_running_loop().time
@@ -94,11 +98,7 @@ class Backend:
 
     def _publication(self, request: api.Publish | api.Broadcast) -> tuple[Publication, int]:
         publication = request.publication()
-        tags = publication.tags or {}
-        size = len(memoryview(publication.data)) + sum(len(name) + len(value) for name, value in tags.items())
-        if size > self._max_bytes:
-            raise CommandError(LIMIT_EXCEEDED, f"data: {size} bytes, at most {self._max_bytes} are accepted")
-        return publication, size
+        return publication, size_of(publication, self._max_bytes)
 
     def _publish(self, key: ApiKey, channel: str, sized: tuple[Publication, int]) -> None:
         publication, size = sized
@@ -140,6 +140,18 @@ class Backend:
                 self._reach.clear()  # keys that are gone; there are never so many at a time that matter
             reach = self._reach[key.channels] = tuple(map(Pattern, key.channels))
         return reach
+
+
+def size_of(publication: Publication, limit: int) -> int:
+    """In bytes, its tags included. Raises CommandError when that is more than `limit`."""
+    tags = publication.tags or {}
+    size = len(memoryview(publication.data)) + sum(len(name) + len(value) for name, value in tags.items())
+    if size > limit:
+        raise CommandError(LIMIT_EXCEEDED, f"data: {size} bytes, at most {limit} are accepted")
+    return size
+
+
+_OPERATOR = ApiKey(id="", name="", digest="", scopes=("api",))
 
 
 def _within(reach: Sequence[Pattern], channel: str) -> bool:

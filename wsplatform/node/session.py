@@ -42,6 +42,21 @@ class Client(Protocol):
     def outlet(self) -> Outlet: ...
     @property
     def format(self) -> Format: ...
+    @property
+    def address(self) -> str:
+        """Where the client connects from."""
+        ...
+
+    @property
+    def protocol(self) -> str:
+        """What it speaks, in a word."""
+        ...
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How much it has not read yet, on this side of the kernel."""
+        ...
+
     def ready(self, channel: str, subscription: Subscription) -> None:
         """A subscription that had to wait can be seated: call `Session.seat`, and tell the client in the same turn."""
         ...
@@ -86,18 +101,20 @@ class Subscription:
 class Session:
     """From the accepted connect command to the end of the connection. All times are unix seconds, passed in.
 
-    id: given by the node, never used again. user: "" is anonymous.
+    id: given by the node, never used again. user: "" is anonymous. info: as other clients see it. connected_at: when it
+    was let in.
     """
 
-    __slots__ = ("_client", "_expiry", "_info", "_services", "_subscriptions", "expires_at", "id", "user")
+    __slots__ = ("_expiry", "_services", "_subscriptions", "client", "connected_at", "expires_at", "id", "info", "user")
 
-    def __init__(self, session_id: str, claims: Claims, client: Client, services: SessionServices) -> None:
+    def __init__(self, session_id: str, claims: Claims, client: Client, services: SessionServices, now: float) -> None:
         self.id = session_id
         self.user = claims.user
+        self.connected_at = now
         self.expires_at = _moment(claims)
-        self._client = client
+        self.client = client
         self._services = services
-        self._info = ClientInfo(claims.user, session_id, claims.info)
+        self.info = ClientInfo(claims.user, session_id, claims.info)
         self._subscriptions: dict[str, Subscription] = {}
         self._expiry = math.inf  # of subscriptions: none expires earlier
 
@@ -134,7 +151,7 @@ class Session:
             raise CommandError(PERMISSION_DENIED, f"who may publish on this channel: {rule.publish}")
         if 0 < rule.max_bytes < (size := len(memoryview(data))):
             raise CommandError(LIMIT_EXCEEDED, f"data: {size} bytes, the channel's rule accepts {rule.max_bytes}")
-        info = self._info_on(channel) if self._subscriptions else self._info
+        info = self._info_on(channel) if self._subscriptions else self.info
         self._services.publisher.publish(channel, Publication(data, info))
 
     def refresh(self, token: str, now: float) -> Disconnect | None:
@@ -148,7 +165,7 @@ class Session:
         if claims.user != self.user:
             return INVALID_TOKEN
         self.expires_at = _moment(claims)
-        self._info = ClientInfo(self.user, self.id, claims.info)
+        self.info = ClientInfo(self.user, self.id, claims.info)
         return None
 
     def sub_refresh(self, channel: str, token: str, now: float) -> Subscription:
@@ -178,24 +195,24 @@ class Session:
         subscription = Subscription()
         subscription.by_server = True
         if self._hold(channel, subscription):
-            self._client.ready(channel, subscription)
+            self.client.ready(channel, subscription)
 
     def unsubscribe_by_server(self, channel: str, why: Unsubscribe = SERVER_UNSUBSCRIBED) -> bool:
         """The same as `unsubscribe`, and the client is told."""
         found = self.unsubscribe(channel)
         if found:
-            self._client.unsubscribed(channel, why)
+            self.client.unsubscribed(channel, why)
         return found
 
     def end(self, why: Disconnect) -> None:
-        self._client.disconnect(why)
+        self.client.disconnect(why)
 
     def seat(self, channel: str, subscription: Subscription) -> bool:
         """Start to receive, from this turn of the loop on. False: the subscription is over."""
         if self._subscriptions.get(channel) is not subscription:
             return False
         if subscription.seat is None:
-            client = self._client
+            client = self.client
             subscription.seat = self._services.subscriptions.sit(channel, client.outlet, client.format)
         return True
 
@@ -248,6 +265,15 @@ class Session:
         """Those that the session receives, or is about to."""
         return iter(tuple(self._subscriptions))
 
+    def is_on(self, channel: str) -> bool:
+        """The session receives this channel, or is about to."""
+        return channel in self._subscriptions
+
+    @property
+    def subscriptions(self) -> int:
+        """How many channels those are."""
+        return len(self._subscriptions)
+
     def _hold(self, channel: str, subscription: Subscription) -> bool:
         """Whether it can be seated already; else the client hears of it when it can."""
         self._subscriptions[channel] = subscription
@@ -255,7 +281,7 @@ class Session:
 
     def _known(self, channel: str, subscription: Subscription) -> None:
         if self._subscriptions.get(channel) is subscription:
-            self._client.ready(channel, subscription)
+            self.client.ready(channel, subscription)
 
     def _leave(self, channel: str, subscription: Subscription) -> None:
         if subscription.seat is not None:
@@ -285,8 +311,8 @@ class Session:
     def _info_on(self, channel: str) -> ClientInfo:
         subscription = self._subscriptions.get(channel)
         if subscription is None or subscription.info is None:
-            return self._info
-        return ClientInfo(self.user, self.id, self._info.conn_info, subscription.info)
+            return self.info
+        return ClientInfo(self.user, self.id, self.info.conn_info, subscription.info)
 
 
 _REFUSALS = {

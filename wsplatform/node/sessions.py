@@ -36,6 +36,9 @@ class Sessions:
     def of_user(self, user: str) -> tuple[Session, ...]:
         return tuple(self._by_user.get(user, ()))
 
+    def ids(self) -> tuple[str, ...]:
+        return tuple(self._by_id)
+
     @property
     def users(self) -> int:
         return len(self._by_user)

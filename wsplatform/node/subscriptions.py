@@ -83,6 +83,20 @@ class Subscriptions:
     def subscribers(self, channel: str) -> int:
         return sum(len(group) for group in self.groups(channel))
 
+    def names(self) -> tuple[str, ...]:
+        """Every channel that is held, with or without a subscriber."""
+        return tuple(self._channels)
+
+    def listen(self, channel: str, group: Group) -> None:
+        """Have `group` served as well, which has no subscribers of its own. The caller holds the channel."""
+        entry = self._channels[channel]
+        entry.groups = (*entry.groups, group)
+
+    def unlisten(self, channel: str, group: Group) -> None:
+        """The opposite of `listen`. The caller still holds the channel."""
+        entry = self._channels[channel]
+        entry.groups = tuple(other for other in entry.groups if other is not group)
+
     def channels(self) -> Iterator[tuple[str, int]]:
         """Every channel with a subscriber here, and how many."""
         for name, entry in self._channels.items():

@@ -83,9 +83,12 @@ class Survey:
         """`handler(params, reply)`, which calls `reply(payload)` once, at once or later. It must not raise."""
         self._late_handlers[method] = handler
 
-    async def ask(self, method: str, params: bytes, timeout: float) -> Answers:
-        """The answers of all peers of the view; waits `timeout` seconds at most, and only for those that are up."""
-        asked = self._carrier.peers
+    async def ask(self, method: str, params: bytes, timeout: float, only: str = "") -> Answers:
+        """The answers of all peers of the view; waits `timeout` seconds at most, and only for those that are up.
+
+        only: the id of the one peer to ask; where there is no such peer, there is no answer and none is missing.
+        """
+        asked = tuple(peer for peer in self._carrier.peers if only in ("", peer))
         number = next(self._ids)
         question = _Open(set(), asyncio.get_running_loop().create_future())
         self._open[number] = question

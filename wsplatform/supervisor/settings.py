@@ -47,7 +47,7 @@ def worker(settings: Settings, number: int) -> Settings:
 def registry(settings: Settings) -> Settings:
     """Of the registry beside workers: it has one listener, for operators and nodes."""
     node = msgspec.structs.replace(settings.node, id=f"{settings.node.id}-registry"[-_LONGEST_ID:], url="", workers=1)
-    cluster = msgspec.structs.replace(settings.cluster, port=0, url="", tls_certificate="", tls_key="")
+    cluster = msgspec.structs.replace(settings.cluster, port=0, url="")
     return msgspec.structs.replace(settings, node=node, cluster=cluster)
 
 

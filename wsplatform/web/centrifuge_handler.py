@@ -31,6 +31,9 @@ from wsplatform.wire.payload import check_payload, one_line
 from wsplatform.wire.rfc6455 import TEXT, encode_frame
 
 _PING_FRAME = encode_frame(TEXT, wire.PING)
+PROTOCOL = "centrifuge-json"
+"""As a subprotocol of the websocket, and in lists of sessions."""
+
 _NO_CHANNEL = "a command without a channel"
 
 
@@ -50,7 +53,6 @@ class CentrifugeHandler:
     """
 
     __slots__ = (
-        "_address",
         "_connection",
         "_face",
         "_ping_at",
@@ -60,13 +62,15 @@ class CentrifugeHandler:
         "_replies",
         "_session",
         "_waiting",
+        "address",
         "format",
     )
+    protocol = PROTOCOL
 
     def __init__(self, face: Face, address: str) -> None:
         self.format = face.plain
         self._face = face
-        self._address = address
+        self.address = address
         self._connection: WebSocketConnection
         self._session: Session | None = None
         self._refused = False
@@ -82,7 +86,7 @@ class CentrifugeHandler:
     def opened(self, connection: WebSocketConnection) -> None:
         face = self._face
         self._connection = connection
-        connection.remote = self._address
+        connection.remote = self.address
         if connection.deflate:
             self.format = face.deflated
         connection.deadline = face.clock.monotonic() + face.timing.connect
@@ -148,6 +152,10 @@ class CentrifugeHandler:
     @property
     def outlet(self) -> WebSocketConnection:
         return self._connection
+
+    @property
+    def waiting_bytes(self) -> int:
+        return self._connection.buffered
 
     def ready(self, channel: str, subscription: Subscription) -> None:
         if subscription.by_server:
@@ -217,7 +225,7 @@ class CentrifugeHandler:
             self._refused = True
             self._send(self._failed(command.id, error))
             return
-        session = self._session = Session(face.new_id(), claims, self, face.services)
+        session = self._session = Session(face.new_id(), claims, self, face.services, now)
         face.sessions.add(session)
         face.counts.connects += 1
         ping = math.ceil(face.timing.ping)
@@ -225,7 +233,7 @@ class CentrifugeHandler:
         moment = face.clock.monotonic()
         self._ping_at = moment + face.timing.ping * face.clock.chance()
         self._schedule(moment)
-        logger.debug("client connected from {}", self._address, session=session.id)
+        logger.debug("client connected from {}", self.address, session=session.id)
 
     def _identify(self, token: str | None, now: float) -> Claims:
         """Raises CommandError or _Ended."""
@@ -239,7 +247,7 @@ class CentrifugeHandler:
         except ExpiredToken:
             raise CommandError(TOKEN_EXPIRED) from None
         except InvalidToken as error:
-            face.report(self._address, "", error.message)
+            face.report(self.address, "", error.message)
             raise _Ended(INVALID_TOKEN) from None
 
     def _pong(self) -> None:
@@ -284,7 +292,7 @@ class CentrifugeHandler:
         now = self._face.clock.wall()
         end = session.refresh(token, now)
         if end is INVALID_TOKEN:
-            self._face.report(self._address, session.id, "a refresh with a token that is not valid for this session")
+            self._face.report(self.address, session.id, "a refresh with a token that is not valid for this session")
         if end is not None:
             raise _Ended(end)
         self._schedule(self._face.clock.monotonic())
@@ -352,7 +360,7 @@ class CentrifugeHandler:
             raise self._bad(_NO_CHANNEL)
 
     def _bad(self, why: str) -> _Ended:
-        self._face.report(self._address, "" if self._session is None else self._session.id, why)
+        self._face.report(self.address, "" if self._session is None else self._session.id, why)
         return _Ended(BAD_REQUEST_DISCONNECT)
 
     def _leave(self) -> Session | None:

@@ -22,12 +22,12 @@ from wsplatform.node.counts import ClientCounts
 from wsplatform.node.session import SessionServices
 from wsplatform.node.sessions import Sessions
 from wsplatform.settings import ClientTable
-from wsplatform.web.centrifuge_handler import CentrifugeHandler
+from wsplatform.web.centrifuge_handler import PROTOCOL, CentrifugeHandler
 from wsplatform.web.face import Clock, Face, Open, Timing
 from wsplatform.wire.centrifuge import CentrifugeFormat
 
 PATH = "/connection/websocket"
-_JSON, _PROTOBUF = "centrifuge-json", "centrifuge-protobuf"
+_JSON, _PROTOBUF = PROTOCOL, "centrifuge-protobuf"
 _REPORT_SECONDS = 10.0  # between two log lines about one address
 _PACE = 0.01  # seconds of a drain that are worth a pause
 

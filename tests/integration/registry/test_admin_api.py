@@ -16,6 +16,7 @@ import pytest
 from openapi_spec_validator import validate
 
 from tests.integration.registry.support import Node, link_with, running
+from tests.support.no_cluster import NO_CLUSTER
 from wsplatform.app.registry import operators_face
 from wsplatform.model import ChannelRule
 from wsplatform.plugins.base import PluginStatus
@@ -38,7 +39,7 @@ async def registry(request) -> AsyncIterator[Registry]:
 
 @pytest.fixture
 async def client(registry, sanic_client) -> Any:
-    app = make_app(f"admin-{next(NUMBERS)}", operators_face(registry, lambda: PLUGINS), 8_388_608)
+    app = make_app(f"admin-{next(NUMBERS)}", operators_face(registry, lambda: PLUGINS, NO_CLUSTER), 8_388_608)
     return await sanic_client(app, trust_env=False)
 
 

@@ -35,16 +35,19 @@ def query(request: Request, kind: type[T]) -> T:
         raise RequestError(400, "bad_query", f"The query cannot be used: {_lower(error)}.") from error
 
 
-async def body(request: Request, kind: type[T]) -> T:
-    """The JSON body as `kind`, read only now. Raises 413, 415 or 400 `bad_body`."""
+async def body(request: Request, kind: type[T], limit: int = MAX_BODY_BYTES) -> T:
+    """The JSON body as `kind`, read only now. Raises 413, 415 or 400 `bad_body`.
+
+    limit: in bytes; api.max_request_bytes holds as well.
+    """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise RequestError(415, "unsupported_media_type", "Send JSON, with Content-Type: application/json.")
     stream: Any = request.stream
-    stream.request_max_size = min(stream.request_max_size, MAX_BODY_BYTES)
+    limit = stream.request_max_size = min(stream.request_max_size, limit)
     try:
         await request.receive_body()  # type: ignore[no-untyped-call]
     except PayloadTooLarge:
-        raise RequestError(413, "too_large", f"At most {MAX_BODY_BYTES} bytes are accepted here.") from None
+        raise RequestError(413, "too_large", f"At most {limit} bytes are accepted here.") from None
     try:
         return msgspec.json.decode(request.body, type=kind)
     except msgspec.ValidationError as error:
@@ -67,19 +70,21 @@ def page(items: Iterable[T], order: Callable[[T], K], kind: type[K], query: Page
     a unique value of type `kind` for each, so a list that changes between two pages loses and repeats nothing else.
     """
     if query.cursor:
-        after: Any = _decode_cursor(query.cursor, kind)
+        after: Any = place_of(query.cursor, kind)
         items = (item for item in items if order(item) > after)
     taken = list(itertools.islice(items, query.limit + 1))
     if len(taken) <= query.limit:
         return taken, None
-    return taken[: query.limit], _encode_cursor(order(taken[query.limit - 1]))
+    return taken[: query.limit], cursor_of(order(taken[query.limit - 1]))
 
 
-def _encode_cursor(place: object) -> str:
+def cursor_of(place: object) -> str:
+    """The place after which the next page begins, as text that says nothing to anybody."""
     return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
 
 
-def _decode_cursor(text: str, kind: type[K]) -> K:
+def place_of(text: str, kind: type[K]) -> K:
+    """The opposite. Raises 400 `bad_cursor`."""
     try:
         raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
         return msgspec.json.decode(raw, type=kind)

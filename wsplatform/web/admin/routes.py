@@ -13,7 +13,7 @@ from sanic import Blueprint, HTTPResponse, Request
 
 from wsplatform.errors import RequestError
 from wsplatform.web.admin.gate import Caller, Gate
-from wsplatform.web.admin.requests import body, path_text, query
+from wsplatform.web.admin.requests import MAX_BODY_BYTES, body, path_text, query
 from wsplatform.web.admin.streams import Stream, Streams
 from wsplatform.web.admin.types import ErrorReply, ErrorText
 
@@ -64,7 +64,7 @@ class Route(Generic[Q, B]):
     """One operation. path: below PREFIX, with {parameters}. name: unique; the operation's id.
 
     refusals: statuses of errors beside those of the gate and those of reading the query and the body. `handler` raises
-    them as RequestError, and answers through json_reply or empty_reply, or with a Stream.
+    them as RequestError, and answers through json_reply or empty_reply, or with a Stream. max_body: in bytes.
     """
 
     method: str
@@ -77,6 +77,7 @@ class Route(Generic[Q, B]):
     body: type[B] | None = None
     refusals: tuple[int, ...] = ()
     parameters: tuple[Parameter, ...] = ()
+    max_body: int = MAX_BODY_BYTES
 
 
 def blueprint(routes: Iterable[Route[Any, Any]], gate: Gate) -> Blueprint:
@@ -102,7 +103,7 @@ def empty_reply() -> HTTPResponse:
 
 def _add(whole: Blueprint, route: Route[Any, Any], handler: _Handler, path: str, name: str) -> None:
     # A body is read only when the key has been looked at. Sanic marks such a handler, so each is one of its own.
-    stream = route.method in ("PUT", "POST")
+    stream = route.body is not None
     whole.add_route(partial(handler), path, methods=[route.method], name=name, stream=stream)
 
 
@@ -117,7 +118,7 @@ def _handler(route: Route[Any, Any], gate: Gate, streams: Streams) -> _Handler:
             caller,
             path={name: path_text(part) for name, part in parts.items()},
             query=None if route.query is None else query(request, route.query),
-            body=None if route.body is None else await body(request, route.body),
+            body=None if route.body is None else await body(request, route.body, route.max_body),
         )
         answer = await route.handler(call)
         return await streams.serve(request, caller, answer) if isinstance(answer, Stream) else answer

@@ -1,0 +1,102 @@
+"""Pages of long lists, gathered in slices of a turn of the loop: a million names must not stop a node."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final, Generic, TypeVar
+
+from loguru import logger
+
+from wsplatform.core.smallest import Smallest
+from wsplatform.errors import TOO_MANY_REQUESTS, CommandError
+
+SLICE: Final = 1000
+"""Names looked at in one turn: some 0.2 ms, ten times that with a pattern that is hard to match."""
+
+MAX_WAITING: Final = 32
+"""Lists that wait for their turn; one more is refused."""
+
+PAGE_BYTES: Final = 100_000
+"""Of a page, about: it must fit into a message between nodes, and let others pass."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[T]):
+    """What a page is made of. names: all there are, distinct, in any order, taken when the page's turn comes.
+
+    wanted: whether a name is on the list. item: what stands for it, None when it has gone meanwhile. size: of an item,
+    in bytes, about.
+    """
+
+    names: Callable[[], Sequence[str]]
+    wanted: Callable[[str], bool]
+    item: Callable[[str], T | None]
+    size: Callable[[T], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Part(Generic[T]):
+    """Items in the order of their names. upto: it is whole up to this name; None: to the end of the list."""
+
+    items: tuple[T, ...]
+    upto: str | None
+
+
+class Gathering:
+    """One list at a time, the others wait."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Iterator[None]] = deque()
+
+    def gather(self, listing: Listing[T], after: str, limit: int, done: Callable[[Part[T]], None]) -> None:
+        """`done` gets the first `limit` after the name `after`, in a later turn; fewer where they are large.
+
+        Raises CommandError TOO_MANY_REQUESTS, which is temporary.
+        """
+        if len(self._waiting) >= MAX_WAITING:
+            raise CommandError(TOO_MANY_REQUESTS, "the node is busy with other lists: try again")
+        self._waiting.append(_steps(listing, after, limit, done))
+        if len(self._waiting) == 1:
+            asyncio.get_running_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        try:
+            next(self._waiting[0])
+        except StopIteration:
+            self._waiting.popleft()
+        except Exception as error:  # noqa: BLE001 - logged; who asked has a time of his own, the others must not wait
+            logger.opt(exception=error).error("a list could not be gathered")
+            self._waiting.popleft()
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._turn)
+
+
+def _steps(listing: Listing[Any], after: str, limit: int, done: Callable[[Part[Any]], None]) -> Iterator[None]:
+    """Gives the turn up after each slice."""
+    smallest = Smallest(limit)
+    rest = iter(listing.names())
+    while part := tuple(islice(rest, SLICE)):
+        bound = smallest.bound
+        smallest.add(name for name in part if name > after and (bound is None or name < bound) and listing.wanted(name))
+        yield
+    done(_part(listing, *smallest.result()))
+
+
+def _part(listing: Listing[T], names: Sequence[str], more: bool) -> Part[T]:
+    items: list[T] = []
+    room = PAGE_BYTES
+    for place, name in enumerate(names):
+        item = listing.item(name)
+        if item is None:
+            continue
+        room -= listing.size(item)
+        if room < 0 and items:
+            return Part(tuple(items), names[place - 1])
+        items.append(item)
+    return Part(tuple(items), names[-1] if more else None)

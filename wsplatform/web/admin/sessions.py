@@ -1,0 +1,165 @@
+"""The sessions of the whole cluster: list, look at one, end one."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, TypeVar
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+from sanic import HTTPResponse
+
+from wsplatform.core.merge import Page, merge
+from wsplatform.errors import FORCE_NO_RECONNECT, FORCE_RECONNECT, RequestError
+from wsplatform.web.admin.cluster import Cluster, answers_of
+from wsplatform.web.admin.requests import cursor_of, place_of
+from wsplatform.web.admin.routes import Call, Parameter, Reply, Route, empty_reply, json_reply
+from wsplatform.web.admin.types import MAX_TEXT, PageQuery
+from wsplatform.wire import inspect as wire
+
+T = TypeVar("T")
+
+
+class SessionsQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    user: Annotated[
+        Annotated[str, msgspec.Meta(max_length=MAX_TEXT)] | UnsetType,
+        msgspec.Meta(description="Those of this user; empty: anonymous ones."),
+    ] = UNSET
+    channel: Annotated[str, msgspec.Meta(max_length=MAX_TEXT, description="Those that are on this channel.")] = ""
+    node: Annotated[str, msgspec.Meta(max_length=MAX_TEXT, description="Those of this node, by its id.")] = ""
+    contains: Annotated[
+        str, msgspec.Meta(max_length=MAX_TEXT, description="A part of the id, the user or the address.")
+    ] = ""
+
+
+class EndQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    reconnect: Annotated[
+        bool, msgspec.Meta(description="Whether the client is to come back at once, or not by itself.")
+    ] = False
+
+
+class SessionItem(msgspec.Struct, frozen=True, kw_only=True):
+    """user: empty: anonymous. connected_at: seconds since 1970 (UTC). subscriptions: how many."""
+
+    id: str
+    user: str
+    node: str
+    address: str
+    connected_at: float
+    subscriptions: int
+    protocol: str
+
+
+class SessionPage(msgspec.Struct, frozen=True, kw_only=True):
+    """next: cursor of the next page, null at the end; a page may be short all the same. missing: nodes that did not
+    answer in time, whose sessions are not here."""
+
+    items: list[SessionItem]
+    next: str | None
+    missing: list[str]
+
+
+class SessionState(SessionItem, frozen=True, kw_only=True):
+    """channels: the first by name, as many as fit. info: what the token says about the connection. expires_at: when the
+    token does, null: never. waiting_bytes: what the client has not read yet."""
+
+    channels: list[str]
+    info: Raw | None
+    expires_at: float | None
+    waiting_bytes: int
+
+
+_SESSION: Final = (Parameter("id", "The session's id, which its client knows as client id."),)
+
+
+def session_routes(cluster: Cluster) -> tuple[Route[Any, Any], ...]:
+    area = _Sessions(cluster)
+    return (
+        Route(
+            "GET",
+            "/sessions",
+            "list_sessions",
+            area.page,
+            "The sessions of the cluster",
+            {200: Reply("By id.", SessionPage)},
+            query=SessionsQuery,
+            refusals=(503,),
+        ),
+        Route(
+            "GET",
+            "/sessions/{id}",
+            "get_session",
+            area.one,
+            "One session, in detail",
+            {200: Reply("The session.", SessionState)},
+            refusals=(404, 503),
+            parameters=_SESSION,
+        ),
+        Route(
+            "DELETE",
+            "/sessions/{id}",
+            "end_session",
+            area.end,
+            "End a session: its client is disconnected",
+            {204: Reply("It has ended.")},
+            query=EndQuery,
+            refusals=(404, 503),
+            parameters=_SESSION,
+        ),
+    )
+
+
+class _Sessions:
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    async def page(self, call: Call[SessionsQuery, None]) -> HTTPResponse:
+        asked = call.query
+        question = wire.ListSessions(
+            user=None if asked.user is UNSET else asked.user,
+            channel=asked.channel,
+            contains=asked.contains,
+            after=place_of(asked.cursor, str) if asked.cursor else "",
+            limit=asked.limit,
+        )
+        answers, missing = answers_of(await self._cluster.ask(question, asked.node), wire.SessionPage)
+        pages = [
+            Page([(session.id, (node_id, session)) for session in answer.sessions], answer.upto)
+            for node_id, answer in answers.items()
+        ]
+        found, after = merge(pages, asked.limit)
+        items = [SessionItem(**_fields(*one)) for same in found.values() for one in same]
+        return json_reply(SessionPage(items=items, next=None if after is None else cursor_of(after), missing=missing))
+
+    async def one(self, call: Call[None, None]) -> HTTPResponse:
+        node_id, details = await self._find(wire.DescribeSession(call.path["id"]), wire.SessionDetails)
+        state = SessionState(
+            **_fields(node_id, details.session),
+            channels=list(details.channels),
+            info=None if details.info is None else Raw(details.info),
+            expires_at=details.expires_at,
+            waiting_bytes=details.waiting_bytes,
+        )
+        return json_reply(state)
+
+    async def end(self, call: Call[EndQuery, None]) -> HTTPResponse:
+        why = FORCE_RECONNECT if call.query.reconnect else FORCE_NO_RECONNECT
+        await self._find(wire.EndSession(call.path["id"], why.code, why.reason), wire.Done)
+        return empty_reply()
+
+    async def _find(self, question: wire.Question, kind: type[T]) -> tuple[str, T]:
+        """The answer of the node that has the session. Raises RequestError 404, or 503 when that cannot be known."""
+        found = await self._cluster.ask(question)
+        answers, _ = answers_of(found, kind)
+        if answers:
+            return next(iter(answers.items()))
+        silent = sorted(answers_of(found, wire.Unknown)[1])
+        if silent:
+            who = ", ".join(silent)
+            raise RequestError(
+                503, "incomplete", f"No node that answered has this session, but {who} did not: try again."
+            )
+        raise RequestError(404, "unknown_session", "There is no session with this id: it has ended, or never was.")
+
+
+def _fields(node_id: str, session: wire.SessionItem) -> dict[str, Any]:
+    return {**msgspec.structs.asdict(session), "node": node_id}
