@@ -19,19 +19,24 @@ from wsplatform.errors import PlatformError
 
 INTERRUPTED = 130
 COMMANDS = {
+    "audit": ("audit", "Who changed what, when and from where."),
     "bench": ("bench", "Measure a running cluster: what arrives, and how fast."),
+    "channels": ("channels", "The cluster's channels: list, busiest, show."),
     "cluster": ("cluster", "Start a registry, nodes and HAProxy on this machine."),
     "config": ("config", "Show the settings in force, or check them."),
     "haproxy": ("haproxy", "The load balancer's configuration."),
     "key": ("key", "API keys: create, list, revoke."),
     "links": ("links", "The links between nodes: delays, and what was lost."),
+    "metrics": ("metrics", "What the nodes counted, as a chart."),
     "migrate": ("migrate", "Bring the registry's database up to date."),
-    "nodes": ("nodes", "The cluster's nodes and their state."),
+    "nodes": ("nodes", "The cluster's nodes and their state; drain one."),
     "publish": ("publish", "Publish to a channel."),
     "rules": ("rules", "Channel rules: set, list, delete, test."),
     "serve": ("serve", "Run a node, the registry, or both."),
+    "sessions": ("sessions", "The cluster's sessions: list, show, disconnect."),
     "subscribe": ("subscribe", "Print what is published to channels."),
     "token": ("token", "Make a connection or subscription token."),
+    "top": ("top", "The cluster, live in the terminal."),
 }
 
 

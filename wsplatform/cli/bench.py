@@ -161,8 +161,8 @@ def _allow_descriptors(clients: int) -> None:
 def _run(plan: Plan, *, quiet: bool) -> Report:
     import uvloop
 
-    from wsplatform.cli.bench_display import Display
     from wsplatform.cli.bench_run import Bench
+    from wsplatform.cli.progress import Display
 
     async def main(display: Display) -> Report:
         return await Bench(plan, display).run()

@@ -11,10 +11,10 @@ from typing import Any
 
 from wsplatform.cli.bench_book import Book, Plan
 from wsplatform.cli.bench_crowd import Crowd
-from wsplatform.cli.bench_display import Display
 from wsplatform.cli.bench_meter import Meter
 from wsplatform.cli.bench_publish import ApiPublisher, ClientPublisher, Due, Publisher, Writer
 from wsplatform.cli.bench_report import Report, Times, report
+from wsplatform.cli.progress import Display
 from wsplatform.core.pace import Pace
 from wsplatform.net.tasks import Tasks
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, Self
 from urllib.parse import urlencode
 
@@ -12,9 +14,11 @@ import msgspec
 
 from wsplatform import errors
 from wsplatform.cli.options import Server
+from wsplatform.cli.progress import Display
 from wsplatform.errors import PlatformError
 
 Needs = Literal["node", "registry"]
+PAGE = 1000
 TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
 CODES = {kind.number: kind.code for kind in vars(errors).values() if isinstance(kind, errors.ErrorKind)}
 _WRONG_PLACE = {
@@ -26,9 +30,10 @@ _WRONG_PLACE = {
 class Caller:
     """`async with Caller(server, needs) as caller`: requests over connections that are kept."""
 
-    def __init__(self, server: Server, needs: Needs) -> None:
+    def __init__(self, server: Server, needs: Needs, timeout: aiohttp.ClientTimeout = TIMEOUT) -> None:
         self._server = server
         self._needs = needs
+        self._timeout = timeout
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -36,7 +41,7 @@ class Caller:
         # unsafe: it is taken from hosts that are named by an IP address, too.
         cookies = aiohttp.CookieJar(unsafe=True)
         self._session = aiohttp.ClientSession(
-            timeout=TIMEOUT, headers={"X-API-Key": self._server.key}, cookie_jar=cookies
+            timeout=self._timeout, headers={"X-API-Key": self._server.key}, cookie_jar=cookies
         )
         return self
 
@@ -74,10 +79,18 @@ class Caller:
         raise PlatformError(code or f"http_{status}", message or f"{self._server.url} answered with status {status}.")
 
 
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Items of a list. more: there are others; missing: nodes that did not answer, whose items are not there."""
+
+    items: list[dict[str, Any]]
+    more: bool
+    missing: list[str]
+
+
 def ask(server: Server, method: str, path: str, body: Any = None) -> Any:
     """One request to the registry's admin API."""
-    if not server.key:
-        raise PlatformError("no_key", "This command needs an admin key: --key or WSP_KEY.")
+    need_key(server)
 
     async def once() -> Any:
         async with Caller(server, "registry") as caller:
@@ -86,15 +99,59 @@ def ask(server: Server, method: str, path: str, body: Any = None) -> Any:
     return asyncio.run(once())
 
 
-def ask_all(server: Server, path: str, **query: str) -> list[dict[str, Any]]:
-    """All items of a list of the admin API that the query asks for."""
+def ask_all(server: Server, path: str, seconds: float = 30, **query: str) -> list[dict[str, Any]]:
+    """All items of a list of the admin API that the query asks for. seconds: the longest that a page may take."""
+    need_key(server)
+
+    async def pages() -> list[dict[str, Any]]:
+        async with Caller(server, "registry", aiohttp.ClientTimeout(total=seconds, connect=5)) as caller:
+            return (await items_of(caller, path, _given(query))).items
+
+    return asyncio.run(pages())
+
+
+def ask_some(
+    server: Server, path: str, query: Mapping[str, object], limit: int, exactly: Mapping[str, object] | None = None
+) -> Listing:
+    """At most `limit` items of a list (0: all of them); how far it is, is shown.
+
+    Parameters of `query` that are empty are left out, those of `exactly` are not.
+    """
+    need_key(server)
+
+    async def pages() -> Listing:
+        with Display() as display:
+            async with Caller(server, "registry") as caller:
+                return await items_of(caller, path, {**_given(query), **(exactly or {})}, limit, display)
+
+    return asyncio.run(pages())
+
+
+async def items_of(
+    caller: Caller, path: str, query: Mapping[str, object], limit: int = 0, display: Display | None = None
+) -> Listing:
     items: list[dict[str, Any]] = []
+    missing: set[str] = set()
     cursor: str | None = ""
-    while cursor is not None:
-        page = ask(server, "GET", f"{path}?{urlencode({**query, 'limit': 1000, 'cursor': cursor})}")
+    while cursor is not None and (not limit or len(items) < limit):
+        wanted = min(limit - len(items), PAGE) if limit else PAGE
+        page = await caller.ask("GET", f"/admin/v1/{path}?{urlencode({**query, 'limit': wanted, 'cursor': cursor})}")
         items += page["items"]
+        missing.update(page.get("missing", ()))
         cursor = page["next"]
-    return items
+        if display is not None and cursor is not None:
+            display.tell(f"{len(items):,} so far")
+    return Listing(items, cursor is not None, sorted(missing))
+
+
+def _given(query: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in query.items() if value not in ("", None)}
+
+
+def need_key(server: Server) -> None:
+    """Raises PlatformError when no key is given."""
+    if not server.key:
+        raise PlatformError("no_key", "This command needs an admin key: --key or WSP_KEY.")
 
 
 def unreachable(url: str, error: Exception) -> PlatformError:

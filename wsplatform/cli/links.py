@@ -5,13 +5,15 @@ from typing import Any
 import click
 
 from wsplatform.cli import output
+from wsplatform.cli.complete import node_ids
+from wsplatform.cli.nodes import find, unknown
 from wsplatform.cli.options import Server, json_option, with_registry
 
 _HEAD = ["NODE", "PEER", "STATE", "BY", "RTT", "CANARY", "WAITING", "SENT", "RECEIVED", "REPLAYED", "DROPPED", "MISSED"]
 
 
 @click.command("links")
-@click.option("--node", default="", metavar="ID", help="Only those of this node.")
+@click.option("--node", default="", metavar="ID", shell_complete=node_ids, help="Only those of this node.")
 @json_option
 @with_registry
 def command(node: str, json_: bool, server: Server) -> None:
@@ -29,6 +31,8 @@ def command(node: str, json_: bool, server: Server) -> None:
     from wsplatform.cli.http import ask_all
 
     links = ask_all(server, "links", node=node)
+    if node and not links and find(node, server) is None:
+        raise unknown(node)
     if json_:
         output.as_json(links)
         return

@@ -145,4 +145,7 @@ def server_url(text: str) -> str:
     return url.rstrip("/")
 
 
+limit_option = click.option(
+    "--limit", type=click.IntRange(min=0), default=100, show_default=True, help="How many at most; 0: all."
+)
 json_option = click.option("--json", "json_", is_flag=True, help="One line of JSON, for programs.")

@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 
+from wsplatform.cli.cells import left, printable, width
+
 CLOSED_PIPE = 128 + 13
 """The exit status of a program that SIGPIPE ended, as shells know it: `wsplatform subscribe news | head -1`."""
 
@@ -33,10 +35,35 @@ def as_json(value: Any) -> None:
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Columns for people, as wide as they need to be."""
-    cells = [[*head], *([str(cell) for cell in row] for row in rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
+    cells = [[*head], *([printable(str(cell)) for cell in row] for row in rows)]
+    widths = [max(width(row[column]) for row in cells) for column in range(len(head))]
     for row in cells:
-        line("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        line("  ".join(left(cell, columns) for cell, columns in zip(row, widths, strict=True)).rstrip())
+
+
+def pairs(rows: Sequence[tuple[str, object]]) -> None:
+    """A thing with its properties, for people."""
+    longest = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        line(f"{name:<{longest}}  {printable(str(value))}")
+
+
+def listing(items: Sequence[Any], more: bool, missing: Sequence[str] | None = None) -> None:
+    """Part of a list as JSON. missing: nodes that did not answer, where nodes were asked."""
+    as_json({"items": items, "more": more} | ({} if missing is None else {"missing": missing}))
+
+
+def short(count: int, more: bool, missing: Sequence[str] = ()) -> None:
+    """Says what a list for people is without."""
+    if more:
+        note(f"only the first {count:,}: --limit N shows more, --limit 0 all")
+    incomplete(missing)
+
+
+def incomplete(missing: Sequence[str]) -> None:
+    """Says which nodes a result is without, if any."""
+    if missing:
+        note(f"incomplete: no answer in time from {', '.join(missing)}")
 
 
 def note(text: str) -> None:

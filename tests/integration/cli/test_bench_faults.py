@@ -11,9 +11,9 @@ import pytest
 from tests.support.faulty import Faulty
 from wsplatform.cli import bench_client, bench_crowd, bench_run
 from wsplatform.cli.bench_book import Plan
-from wsplatform.cli.bench_display import Display
 from wsplatform.cli.bench_report import Report, for_people
 from wsplatform.cli.bench_run import Bench
+from wsplatform.cli.progress import Display
 from wsplatform.errors import PlatformError
 
 PLAN = Plan(

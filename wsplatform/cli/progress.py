@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from typing import Self
 
 _REDRAWN_SECONDS = 0.25
@@ -20,6 +21,7 @@ class Display:
     def __init__(self, *, quiet: bool = False) -> None:
         self._terminal = sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
         self.interval = 0.0 if quiet else _REDRAWN_SECONDS if self._terminal else _PLAIN_SECONDS
+        self._told = time.monotonic()
 
     def __enter__(self) -> Self:
         return self
@@ -27,6 +29,13 @@ class Display:
     def __exit__(self, *_: object) -> None:
         if self._terminal and self.interval:
             self._write(_CLEAR)
+
+    def tell(self, line: str) -> None:
+        """`show`, unless something was told just before, or the command has only begun."""
+        now = time.monotonic()
+        if self.interval and now - self._told >= self.interval:
+            self._told = now
+            self.show(line)
 
     def show(self, line: str) -> None:
         if self._terminal:

@@ -1,0 +1,185 @@
+"""What commands make of the admin API's answers, and what they ask it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from tests.support.fake_registry import FakeRegistry
+from wsplatform import cli
+
+Run = Callable[..., Awaitable[tuple[int, str, str]]]
+SESSION = {
+    "id": "5e55",
+    "user": "ann\x1b[31m",
+    "node": "n1",
+    "address": "203.0.113.9",
+    "connected_at": 1_790_000_000.0,
+    "subscriptions": 2,
+    "protocol": "centrifuge-json",
+}
+RULE = {"pattern": "chat:*", "subscribe": "users", "publish": "nobody", "max_bytes": 0}
+ENTRY = {
+    "id": 7,
+    "at": 1_790_000_000.0,
+    "actor": {"key": "k1", "name": "Ann"},
+    "address": "10.0.0.1",
+    "action": "rule.set",
+    "target": "chat:*",
+    "before": RULE,
+    "after": {**RULE, "publish": "users"},
+}
+
+
+@pytest_asyncio.fixture
+async def registry() -> AsyncIterator[FakeRegistry]:
+    async with FakeRegistry() as fake:
+        yield fake
+
+
+@pytest.fixture
+def run(registry: FakeRegistry, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Exit status, output, errors."""
+    monkeypatch.setenv("WSP_SERVER", registry.url)
+    monkeypatch.setenv("WSP_KEY", "k")
+    monkeypatch.setenv("COLUMNS", "80")
+
+    async def run(*arguments: str) -> tuple[int, str, str]:
+        status = await asyncio.to_thread(status_of, arguments)
+        shown = capsys.readouterr()
+        return status, shown.out, shown.err
+
+    return run
+
+
+def status_of(arguments: Sequence[str]) -> int:
+    """Completion exits by itself."""
+    try:
+        return cli.run(arguments)
+    except SystemExit as error:
+        return int(error.code or 0)
+
+
+def page(*items: Any, following: str | None = None, **more: Any) -> dict[str, Any]:
+    return {"items": list(items), "next": following, **more}
+
+
+async def test_channels_are_listed_and_it_is_said_what_is_missing(registry: FakeRegistry, run: Run) -> None:
+    item = {"channel": "chat:1", "subscribers": 5, "nodes": {"n2": 2, "n1": 3}}
+    registry.answers["channels"] = page(item, following="x", missing=["n3"])
+    status, out, errors = await run("channels", "list", "--pattern", "chat:*", "--limit", "1")
+    assert (status, out.splitlines()[1].split()) == (0, ["chat:1", "5", "n1:3", "n2:2"])
+    assert errors.splitlines() == [
+        "only the first 1: --limit N shows more, --limit 0 all",
+        "incomplete: no answer in time from n3",
+    ]
+    assert registry.asked == ["GET channels?pattern=chat:*&limit=1&cursor="]
+    _, out, _ = await run("channels", "list", "--limit", "1", "--json")
+    assert json.loads(out) == {"items": [item], "more": True, "missing": ["n3"]}
+
+
+async def test_one_channel_is_shown_with_its_rule(registry: FakeRegistry, run: Run) -> None:
+    found = {"channel": "a/b", "subscribers": 5, "nodes": {"n1": 5}, "rule": RULE, "fallback": False, "missing": ["n2"]}
+    registry.answers["channels/a/b"] = found
+    _, out, errors = await run("channels", "show", "a/b")
+    assert "chat:* (subscribe users, publish nobody)" in out
+    assert "n2" in errors
+    registry.answers["channels/a/b"] = {**found, "rule": None}
+    assert "none: it is refused" in (await run("channels", "show", "a/b"))[1]
+
+
+async def test_the_busiest_channels(registry: FakeRegistry, run: Run) -> None:
+    item = {"channel": "hot", "publications": 99.25, "subscribers": 12, "nodes": {}}
+    registry.answers["channels/busiest"] = {"items": [item], "as_of": 0}
+    assert (await run("channels", "busiest"))[1].splitlines()[1].split() == ["hot", "99.2", "12"]
+
+
+async def test_sessions_are_filtered_by_user_even_by_none(registry: FakeRegistry, run: Run) -> None:
+    registry.answers["sessions"] = page(SESSION, missing=[])
+    _, out, errors = await run("sessions", "list", "--user", "", "--node", "n1")
+    assert registry.asked == ["GET sessions?node=n1&user=&limit=100&cursor="]
+    assert "\x1b" not in out
+    assert "2026-09-21 14:13:20Z" in out
+    assert errors == ""
+
+
+async def test_one_session_is_shown_and_disconnected(registry: FakeRegistry, run: Run) -> None:
+    more = {"channels": ["a"], "info": {"name": "Ann"}, "expires_at": None, "waiting_bytes": 2048}
+    registry.answers["sessions/5e55"] = {**SESSION, **more}
+    _, out, _ = await run("sessions", "show", "5e55")
+    assert "a and 1 more" in out
+    assert "2 KiB" in out
+    assert (await run("sessions", "disconnect", "--reconnect", "5e55"))[0] == 0
+    assert registry.asked[-1] == "DELETE sessions/5e55?reconnect=true"
+
+
+async def test_the_audit_log_says_what_is_different(registry: FakeRegistry, run: Run) -> None:
+    made = {**ENTRY, "before": None, "action": "key.create", "after": {"name": "shop"}}
+    registry.answers["audit"] = page(ENTRY, made)
+    _, out, _ = await run("audit", "--action", "rule.set", "--from", "1790000000")
+    assert registry.asked == ["GET audit?action=rule.set&from=1790000000.0&limit=100&cursor="]
+    head, *rows = out.splitlines()
+    assert head.split() == ["WHEN", "WHO", "FROM", "ACTION", "TARGET", "CHANGE"]
+    assert rows[0].endswith("publish: nobody → users")
+    assert rows[1].endswith("name=shop")
+
+
+def metric(*series: Any) -> dict[str, Any]:
+    words = {"metric": "publications", "kind": "counter", "unit": "", "aggregation": "rate"}
+    return {**words, "from": 1_790_000_000.0, "to": 1_790_000_030.0, "step": 10.0, "series": list(series)}
+
+
+async def test_a_metric_is_drawn(registry: FakeRegistry, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry.answers["metrics"] = metric({"node": "", "label": "", "values": [0, None, 500.0]})
+    _, out, _ = await run("metrics", "publications", "--from", "1790000000", "--to", "1790000030", "--step", "10s")
+    assert "step=10.0" in registry.asked[0]
+    assert out.splitlines()[0] == "publications, rate, 2026-09-21 14:13:20Z to 2026-09-21 14:13:50Z"
+    assert out.splitlines()[1].startswith("500/s │")
+    assert "min 0/s, mean 250/s, max 500/s" in out
+    monkeypatch.setenv("TERM", "dumb")
+    assert (await run("metrics", "publications"))[1].isascii()
+    registry.answers["metrics"] = metric(*({"node": n, "label": "", "values": [1, 2]} for n in ("n1", "n2")))
+    assert len((await run("metrics", "publications", "--by", "node"))[1].splitlines()) == 4
+    registry.answers["metrics"] = metric()
+    assert "nothing was reported" in (await run("metrics", "publications"))[1]
+
+
+async def test_a_node_is_drained_only_when_somebody_says_so(registry: FakeRegistry, run: Run) -> None:
+    registry.answers["nodes/n1/drain"] = {"node": "n1", "state": "draining"}
+    status, _, errors = await run("nodes", "drain", "n1")
+    assert (status, registry.asked) == (2, [])
+    assert "--yes" in errors
+    assert (await run("nodes", "drain", "n1", "--yes"))[1] == "n1: draining\n"
+    assert registry.asked == ["POST nodes/n1/drain?"]
+
+
+async def test_links_of_a_node_that_there_is_not(registry: FakeRegistry, run: Run) -> None:
+    registry.answers |= {"links": page(), "nodes": page({"id": "node-10"}, view=1)}
+    status, _, errors = await run("links", "--node", "node-1")
+    assert (status, errors) == (
+        1,
+        "error: There is no node node-1: wsplatform nodes lists those that there are. [unknown_node]\n",
+    )
+    assert (await run("links", "--node", "node-10"))[0] == 0
+
+
+async def test_names_are_completed(registry: FakeRegistry, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry.answers["nodes"] = page({"id": "berlin-1"}, {"id": "paris-1"}, view=1)
+    monkeypatch.setenv("_WSPLATFORM_COMPLETE", "bash_complete")
+
+    async def offered(words: str) -> list[str]:
+        monkeypatch.setenv("COMP_WORDS", f"wsplatform {words}")
+        monkeypatch.setenv("COMP_CWORD", str(len(words.split(" "))))
+        _, out, _ = await run()
+        return [line.partition(",")[2] for line in out.splitlines() if line]
+
+    assert await offered("metrics pub") == ["publications"]
+    assert await offered("nodes drain ber") == ["berlin-1"]
+    assert await offered("links --node p") == ["paris-1"]
+    registry.answers["nodes"] = 503
+    assert await offered("nodes drain ber") == []
