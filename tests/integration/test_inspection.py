@@ -12,6 +12,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 import pytest_asyncio
 from msgspec import Raw
@@ -20,6 +21,7 @@ from tests.support.client import Client
 from tests.support.processes import Cluster
 from tests.support.wait import eventually
 from wsplatform.core.tokens import Claims, sign
+from wsplatform.web.admin.watch import MAX_WATCHES
 
 USER = "ada"
 
@@ -168,6 +170,63 @@ async def test_a_disconnect_reaches_the_session_that_is_named_and_no_other(
         assert [client.close_code for some in found.values() for client in some if client is not victim] == [None] * 5
         status, body = await ask(shared, "DELETE", f"sessions/{victim.id}")
         assert (status, body["error"]["code"]) == (404, "unknown_session")
+
+
+async def events(response: aiohttp.ClientResponse) -> AsyncIterator[tuple[str, Any]]:
+    """Name and data of each event of a stream."""
+    name = ""
+    async for line in response.content:
+        word, _, rest = line.decode().rstrip("\n").partition(": ")
+        if word == "event":
+            name = rest
+        elif word == "data":
+            yield name, json.loads(rest)
+
+
+@contextlib.asynccontextmanager
+async def watching(cluster: Cluster, channel: str) -> AsyncIterator[AsyncIterator[tuple[str, Any]]]:
+    url = f"{cluster.registry.url}/admin/v1/channels/{channel}/watch"
+    async with cluster.http.get(url, headers={"X-API-Key": cluster.admin_key}) as response:
+        assert response.status == 200
+        assert response.content_type == "text/event-stream"
+        found = events(response)
+        assert await anext(found) == ("watching", {})
+        yield found
+
+
+@on_shared
+async def test_a_watch_sees_what_is_published_on_any_node_by_whomever(shared: Cluster) -> None:
+    async with clients(shared, each=1) as found, watching(shared, "all") as seen, watching(shared, "all") as other:
+        for node in shared.nodes:
+            await shared.api(node, "publish", channel="all", data={"by": node.name}, tags={"a": "b"})
+            assert await anext(seen) == ("publication", {"data": {"by": node.name}, "info": None, "tags": {"a": "b"}})
+        client = found["n2"][0]
+        await client.publish("all", "hello")
+        info = {"user": USER, "client": client.id, "conn_info": {"name": "Ada"}}
+        assert await anext(seen) == ("publication", {"data": "hello", "info": info, "tags": None})
+        assert [(await anext(other))[1]["data"] for _ in range(4)][-1] == "hello"
+        # Nobody is counted for it.
+        assert (await shared.admin("GET", "channels/all"))["subscribers"] == 3
+
+
+@on_shared
+async def test_nothing_is_left_of_a_watch_whose_reader_is_gone(shared: Cluster) -> None:
+    for _ in range(60):  # more than may be at a time
+        async with watching(shared, "watched") as seen:
+            await shared.api(shared.nodes[0], "publish", channel="watched", data=1)
+            assert (await anext(seen))[0] == "publication"
+    for channel, status, code in (("%24canary", 403, "reserved_channel"), ("a%2A", 400, "invalid_channel")):
+        found, body = await ask(shared, "GET", f"channels/{channel}/watch")
+        assert (found, body["error"]["code"]) == (status, code)
+
+
+@on_shared
+async def test_watches_are_bounded(shared: Cluster) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(MAX_WATCHES):
+            await stack.enter_async_context(watching(shared, "many"))
+        status, body = await ask(shared, "GET", "channels/many/watch")
+        assert (status, body["error"]["code"]) == (503, "too_many_watches")
 
 
 @on_shared

@@ -26,6 +26,7 @@ from wsplatform.web.admin.nodes import node_routes
 from wsplatform.web.admin.orders import order_routes
 from wsplatform.web.admin.rules import rule_routes
 from wsplatform.web.admin.sessions import session_routes
+from wsplatform.web.admin.watch import watch_routes
 from wsplatform.web.cluster_api import cluster_blueprint
 from wsplatform.web.dashboard import dashboard_blueprint
 from wsplatform.web.docs import docs_blueprint
@@ -88,6 +89,7 @@ def operators_face(
     areas: tuple[routes.Route[Any, Any], ...] = (
         *node_routes(service, plugins),
         *channel_routes(cluster, service.configuration),
+        *watch_routes(cluster),
         *session_routes(cluster),
         *order_routes(cluster, service),
         *rule_routes(service.configuration),
