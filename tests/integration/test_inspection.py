@@ -277,3 +277,45 @@ async def test_a_node_that_is_drained_ends_well_and_its_clients_go_elsewhere(clu
     for node in ("n1", "registry"):
         status, body = await ask(cluster, "POST", f"nodes/{node}/drain")
         assert (status, body["error"]["code"]) == (404, "unknown_node")
+
+
+async def subscribes(cluster: Cluster, name: str, count: int = 20) -> float:
+    """The longest that a subscribe to a channel that nobody was on took, in seconds, and that all work."""
+    longest = 0.0
+    publisher, subscriber = cluster.nodes[0], cluster.nodes[1]
+    async with Client(cluster.http, subscriber.url) as client:
+        for number in range(count):
+            channel = f"{name}:{number}"
+            began = time.monotonic()
+            await client.subscribe(channel)
+            longest = max(longest, time.monotonic() - began)
+            assert await cluster.api(publisher, "publish", channel=channel, data=number) == {"result": {}}
+        await eventually(lambda: all(client.publications[f"{name}:{number}"] == [number] for number in range(count)))
+    return longest
+
+
+async def test_no_subscribe_and_no_publication_needs_the_registry(cluster: Cluster) -> None:
+    """It is watching while it hangs and while it is killed; those who would wait for it would wait for 2 seconds."""
+    longest = {"usual": await subscribes(cluster, "usual")}
+    async with watching(cluster, "all"), clients(cluster, each=1) as found:
+        cluster.registry.signal(signal.SIGSTOP)
+        longest["hangs"] = await subscribes(cluster, "hangs")
+        await cluster.api(cluster.nodes[0], "publish", channel="all", data=1)
+        cluster.registry.signal(signal.SIGCONT)
+        cluster.registry.kill(signal.SIGKILL)
+        longest["killed"] = await subscribes(cluster, "killed")
+        await cluster.api(cluster.nodes[0], "publish", channel="all", data=2)
+        cluster.registry.start()
+        longest["starts"] = await subscribes(cluster, "starts")
+        await cluster.registry.ready(cluster.http)
+        longest["back"] = await subscribes(cluster, "back")
+        await reached(cluster)
+        await cluster.api(cluster.nodes[0], "publish", channel="all", data=3)
+        for node in cluster.nodes:
+            await eventually(lambda: found[node.name][0].publications["all"] == [1, 2, 3])  # noqa: B023 - used at once
+        assert (await cluster.admin("GET", "channels/all"))["nodes"] == {"n1": 1, "n2": 1, "n3": 1}
+        assert (await cluster.admin("GET", "sessions"))["missing"] == []
+    assert max(longest.values()) < 1.0, longest
+    for node in cluster.nodes:
+        warnings = [line for line in node.log.read_text().splitlines() if " WARNING " in line]
+        assert not [line for line in warnings if "ropped" in line or "No connection" in line], warnings
