@@ -165,7 +165,7 @@ def _servers(process: Process, parts: tuple[RegistryPart | None, NodePart | None
         public, routes = [*public, *private], {**routes, **mesh}
     head = HeadLimits(settings.client.head_bytes, settings.client.head_seconds)
     name = f"wsplatform-{process.instance.incarnation}"
-    app = make_app(name, public, settings.api.max_request_bytes)
+    app = make_app(name, public, settings.api.max_request_bytes, settings.proxy.trusted)
     servers = [WebServer(app, addresses.client, protocol_factory(routes, process.sweep, head))]
     for ending, listener, tls in (
         ("nodes", addresses.node, process.tls.listening),

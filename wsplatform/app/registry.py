@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from loguru import logger
@@ -17,6 +17,7 @@ from wsplatform.plugins.host import Plugins
 from wsplatform.registry.service import Registry
 from wsplatform.web import openapi, server_api_doc
 from wsplatform.web.admin import doc, routes
+from wsplatform.web.admin.audit import audit_routes
 from wsplatform.web.admin.channels import channel_routes
 from wsplatform.web.admin.cluster import Cluster
 from wsplatform.web.admin.gate import Gate
@@ -25,11 +26,13 @@ from wsplatform.web.admin.metrics import metric_routes
 from wsplatform.web.admin.nodes import node_routes
 from wsplatform.web.admin.orders import order_routes
 from wsplatform.web.admin.rules import rule_routes
+from wsplatform.web.admin.session import login_routes
 from wsplatform.web.admin.sessions import session_routes
 from wsplatform.web.admin.watch import watch_routes
 from wsplatform.web.cluster_api import cluster_blueprint
 from wsplatform.web.dashboard import dashboard_blueprint
 from wsplatform.web.docs import docs_blueprint
+from wsplatform.web.proxies import Proxies
 
 
 class RegistryPart:
@@ -61,7 +64,8 @@ class RegistryPart:
 
     def blueprints(self, node: Cluster | None) -> Sequence[Blueprint]:
         """node: the way to the nodes that the one in this process has."""
-        return operators_face(self.service, self._plugins.status, node or self._observer or self._no_cluster)
+        cluster = node or self._observer or self._no_cluster
+        return operators_face(self.service, self._plugins.status, cluster, self._process.settings.proxy.trusted)
 
     def node_face(self) -> Sequence[Blueprint]:
         return [cluster_blueprint(self.service, self._process.identity("registry"))]
@@ -83,10 +87,15 @@ class RegistryPart:
 
 
 def operators_face(
-    service: Registry, plugins: Callable[[], Mapping[str, PluginStatus]], cluster: Cluster
+    service: Registry,
+    plugins: Callable[[], Mapping[str, PluginStatus]],
+    cluster: Cluster,
+    trusted: Iterable[str] = (),
 ) -> Sequence[Blueprint]:
-    """The admin API, its documentation, and the dashboard."""
+    """The admin API, its documentation, and the dashboard. `trusted`: as settings.ProxyTable."""
+    gate = Gate(service.configuration, service.logins, Proxies(trusted))
     areas: tuple[routes.Route[Any, Any], ...] = (
+        *login_routes(service.logins, service.audit, gate),
         *node_routes(service, plugins),
         *channel_routes(cluster, service.configuration),
         *watch_routes(cluster),
@@ -94,7 +103,8 @@ def operators_face(
         *order_routes(cluster, service),
         *rule_routes(service.configuration),
         *key_routes(service.configuration),
+        *audit_routes(service.audit),
         *metric_routes(service.metrics),
     )
     document = openapi.document((doc.part(areas), server_api_doc.part()))
-    return [routes.blueprint(areas, Gate(service.configuration)), docs_blueprint(document), dashboard_blueprint()]
+    return [routes.blueprint(areas, gate), docs_blueprint(document), dashboard_blueprint()]

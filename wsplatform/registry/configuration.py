@@ -8,16 +8,18 @@ import time
 import unicodedata
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
+import msgspec
 from peewee import Database
 
 from wsplatform.core.channels import check_pattern
 from wsplatform.core.keys import RANDOM_BYTES, KeyRing, new_key, settings_key
 from wsplatform.errors import PlatformError, RequestError, SettingsError
-from wsplatform.model import ChannelRule, ClusterConfig, Scope
+from wsplatform.model import ApiKey, ChannelRule, ClusterConfig, Scope
 from wsplatform.registry import rows
-from wsplatform.registry.records import KeyRecord
+from wsplatform.registry.audit import Audit
+from wsplatform.registry.records import Actor, Deed, Entry, KeyRecord
 from wsplatform.registry.store import Store, settled
 from wsplatform.settings import RegistryTable
 
@@ -28,6 +30,7 @@ MAX_BYTES: Final = 2**31 - 1
 MAX_KEYS: Final = 10_000
 MAX_KEY_NAME: Final = 100
 MAX_KEY_CHANNELS: Final = 100
+NOBODY: Final = Actor()
 
 
 class Configuration:
@@ -37,9 +40,12 @@ class Configuration:
     503 `database_unavailable`.
     """
 
-    def __init__(self, store: Store, settings: RegistryTable, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, store: Store, settings: RegistryTable, audit: Audit, clock: Callable[[], float] = time.time
+    ) -> None:
         """`clock`: seconds since 1970. Raises SettingsError when registry.fallback_rule cannot be used."""
         self._store = store
+        self._audit = audit
         self._clock = clock
         self._fallback = settings.fallback_rule
         self._settings_keys = (settings_key(settings.admin_key),) if settings.admin_key else ()
@@ -71,49 +77,77 @@ class Configuration:
         """The keys that were created, oldest first."""
         return tuple(_record(stored) for stored in self._stored.keys)
 
-    async def set_rule(self, rule: ChannelRule) -> bool:
+    async def set_rule(self, rule: ChannelRule, by: Actor = NOBODY) -> bool:
         """Make or replace the rule for a pattern; whether it is a new one."""
         check_rule(rule)
-        new = all(rule.pattern != other.pattern for other in self._stored.rules)
-        await self._change(partial(rows.set_rule, rule=rule, limit=MAX_RULES, now=self._clock()))
-        return new
+        now = self._clock()
 
-    async def delete_rule(self, pattern: str) -> None:
-        await self._change(partial(rows.delete_rule, pattern=pattern))
+        def change(database: Database) -> Deed:
+            before = rows.set_rule(database, rule, MAX_RULES, now)
+            return Deed(by, "rule.set", rule.pattern, _object(before), _object(rule))
+
+        return (await self._change(change)).before is None
+
+    async def delete_rule(self, pattern: str, by: Actor = NOBODY) -> None:
+        def change(database: Database) -> Deed:
+            return Deed(by, "rule.delete", pattern, _object(rows.delete_rule(database, pattern)))
+
+        await self._change(change)
 
     async def create_key(
-        self, name: str, scopes: tuple[Scope, ...], channels: tuple[str, ...] = ()
+        self, name: str, scopes: tuple[Scope, ...], channels: tuple[str, ...] = (), by: Actor = NOBODY
     ) -> tuple[str, KeyRecord]:
         """A new key: its text, which is told this once, and how it is listed."""
         _check_key(name, scopes, channels)
         text, key = new_key(secrets.token_bytes(RANDOM_BYTES), name, scopes, channels)
         now = self._clock()
-        await self._change(partial(rows.add_key, key=key, limit=MAX_KEYS, now=now))
+
+        def change(database: Database) -> Deed:
+            rows.add_key(database, key, MAX_KEYS, now)
+            return Deed(by, "key.create", key.id, None, _key_object(key))
+
+        await self._change(change)
         return text, _record(rows.StoredKey(key, now))
 
-    async def revoke_key(self, key_id: str) -> None:
-        await self._change(partial(rows.delete_key, key_id=key_id))
+    async def revoke_key(self, key_id: str, by: Actor = NOBODY) -> None:
+        def change(database: Database) -> Deed:
+            return Deed(by, "key.revoke", key_id, _key_object(rows.delete_key(database, key_id)))
+
+        await self._change(change)
 
     def exceed(self, version: int) -> asyncio.Future[rows.StoredConfig] | None:
         """Go beyond `version`, which a node has from a registry whose database is lost. None: not needed."""
         if version <= max(self._stored.version, self._least):
             return None
         self._least = version
-        return self._submit(partial(rows.advance, above=version))
-
-    async def _change(self, operation: Callable[[Database], None]) -> None:
-        await settled(self._submit(partial(_advanced, operation)))
-
-    def _submit(self, operation: Callable[[Database], None]) -> asyncio.Future[rows.StoredConfig]:
-        future = self._store.submit(partial(_changed, operation))
-        future.add_done_callback(self._answered)  # not after an await: it counts even when nobody waits any more
+        future = self._store.submit(partial(_changed, partial(rows.advance, above=version)))
+        future.add_done_callback(self._exceeded)
         return future
 
-    def _answered(self, future: asyncio.Future[rows.StoredConfig]) -> None:
+    def _exceeded(self, future: asyncio.Future[rows.StoredConfig]) -> None:
         if future.exception() is None:
             self._take(future.result())
         else:
             self._least = 0
+
+    async def _change(self, operation: Callable[[Database], Deed]) -> Deed:
+        """Carry it out as the next version, with its entry in the audit log, in one transaction."""
+
+        def whole(database: Database) -> tuple[rows.StoredConfig, Entry]:
+            entry = self._audit.write(database, operation(database))
+            rows.advance(database, 0)
+            return rows.load_config(database), entry
+
+        future = self._store.submit(whole)
+        future.add_done_callback(self._committed)  # not after an await: it counts even when nobody waits any more
+        _, entry = await settled(future)
+        return entry.deed
+
+    def _committed(self, future: asyncio.Future[tuple[rows.StoredConfig, Entry]]) -> None:
+        if future.exception() is None:
+            stored, entry = future.result()
+            self._take(stored)
+            self._audit.committed(entry)
 
     def _take(self, stored: rows.StoredConfig) -> None:
         fallback = self._fallback
@@ -159,11 +193,6 @@ def _check_key(name: str, scopes: tuple[Scope, ...], channels: tuple[str, ...]) 
             raise RequestError(400, "invalid_key", error.message) from error
 
 
-def _advanced(operation: Callable[[Database], None], database: Database) -> None:
-    operation(database)
-    rows.advance(database, 0)
-
-
 def _changed(operation: Callable[[Database], None], database: Database) -> rows.StoredConfig:
     operation(database)
     return rows.load_config(database)
@@ -172,3 +201,11 @@ def _changed(operation: Callable[[Database], None], database: Database) -> rows.
 def _record(stored: rows.StoredKey) -> KeyRecord:
     key = stored.key
     return KeyRecord(id=key.id, name=key.name, scopes=key.scopes, channels=key.channels, created_at=stored.created_at)
+
+
+def _key_object(key: ApiKey) -> dict[str, Any]:
+    return {"name": key.name, "scopes": list(key.scopes), "channels": list(key.channels)}
+
+
+def _object(rule: ChannelRule | None) -> dict[str, Any] | None:
+    return None if rule is None else msgspec.structs.asdict(rule)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any, Literal
+
 import msgspec
 
 from wsplatform.model import LinkStatus, Member, NodeStatus, Scope
@@ -31,3 +34,62 @@ class KeyRecord(msgspec.Struct, frozen=True, kw_only=True):
     scopes: tuple[Scope, ...]
     channels: tuple[str, ...]
     created_at: float
+
+
+Action = Literal[
+    "rule.set",
+    "rule.delete",
+    "key.create",
+    "key.revoke",
+    "session.disconnect",
+    "node.drain",
+    "publish",
+    "login",
+    "logout",
+    "login.refused",
+]
+
+
+class Actor(msgspec.Struct, frozen=True):
+    """Who does something: a key by id and name, empty where none is known, and the client's address or `unknown`."""
+
+    key_id: str = ""
+    key_name: str = ""
+    address: str = "unknown"
+
+
+class Deed(msgspec.Struct, frozen=True):
+    """What somebody does. target: the pattern, id or channel that it is about.
+
+    before, after: objects for people, without secrets and without what was published.
+    """
+
+    actor: Actor
+    action: Action
+    target: str
+    before: dict[str, Any] | None = None
+    after: dict[str, Any] | None = None
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """A deed that was recorded. id: grows. at: seconds since 1970 (UTC)."""
+
+    id: int
+    at: float
+    deed: Deed
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Entries that are asked for, newest first. actor: a key's id or name; contains: a part of the target.
+
+    since, until: seconds since 1970, since <= at < until. before: only ids below it. limit: how many at most.
+    """
+
+    limit: int
+    before: int | None = None
+    actor: str = ""
+    action: str = ""
+    contains: str = ""
+    since: float | None = None
+    until: float | None = None

@@ -9,10 +9,11 @@ from typing import Final, TypeVar
 import msgspec
 from peewee import Database, fn
 
+from wsplatform.core.logins import Login
 from wsplatform.core.roster import Predecessor, Roster, Seat
 from wsplatform.errors import RequestError, StartError
 from wsplatform.model import REGISTRY_ID, ApiKey, ChannelRule, Member, Scope
-from wsplatform.registry.tables import KeyRow, MetaRow, NodeRow, RuleRow, ViewRow
+from wsplatform.registry.tables import KeyRow, LoginRow, MetaRow, NodeRow, RuleRow, ViewRow
 
 T = TypeVar("T")
 
@@ -109,19 +110,27 @@ def save_fallback(database: Database, rule: ChannelRule | None) -> None:
         advance(database, 0)
 
 
-def set_rule(database: Database, rule: ChannelRule, limit: int, now: float) -> None:
-    """Make or replace a rule. Raises RequestError `too_many_rules` when there would be more than `limit`."""
+def set_rule(database: Database, rule: ChannelRule, limit: int, now: float) -> ChannelRule | None:
+    """Make or replace a rule; the one before. Raises RequestError `too_many_rules` when there would be more than
+
+    `limit`.
+    """
+    before = _rule(database, rule.pattern)
     others = RuleRow.select().where(RuleRow.pattern != rule.pattern).bind(database).count()
     if others >= limit:
         raise RequestError(409, "too_many_rules", f"There are {limit} rules already: use patterns, or delete some.")
     insert = RuleRow.insert(pattern=rule.pattern, rule=_text(rule), changed_at=now)
     insert.on_conflict(conflict_target=[RuleRow.pattern], preserve=[RuleRow.rule, RuleRow.changed_at]).execute(database)
+    return before
 
 
-def delete_rule(database: Database, pattern: str) -> None:
-    """Raises RequestError `unknown_rule`."""
-    if not RuleRow.delete().where(RuleRow.pattern == pattern).execute(database):
+def delete_rule(database: Database, pattern: str) -> ChannelRule:
+    """The rule that it was. Raises RequestError `unknown_rule`."""
+    before = _rule(database, pattern)
+    if before is None:
         raise RequestError(404, "unknown_rule", "There is no rule with this pattern: list the rules to see them.")
+    RuleRow.delete().where(RuleRow.pattern == pattern).execute(database)
+    return before
 
 
 def add_key(database: Database, key: ApiKey, limit: int, now: float) -> None:
@@ -138,16 +147,51 @@ def add_key(database: Database, key: ApiKey, limit: int, now: float) -> None:
     ).execute(database)
 
 
-def delete_key(database: Database, key_id: str) -> None:
-    """Raises RequestError `unknown_key`."""
-    if not KeyRow.delete().where(KeyRow.id == key_id).execute(database):
+def delete_key(database: Database, key_id: str) -> ApiKey:
+    """The key that it was. Raises RequestError `unknown_key`."""
+    row = KeyRow.select().where(KeyRow.id == key_id).bind(database).first()
+    if row is None:
         raise RequestError(404, "unknown_key", "There is no key with this id: list the keys to see them.")
+    KeyRow.delete().where(KeyRow.id == key_id).execute(database)
+    return _key(row).key
 
 
 def advance(database: Database, above: int) -> None:
     """The next version of the configuration, which exceeds `above` too."""
     version = max(int(_meta(database, _CONFIG_VERSION) or 0), above) + 1
     _set_meta(database, _CONFIG_VERSION, str(version))
+
+
+def load_logins(database: Database) -> list[Login]:
+    return [
+        Login(
+            digest=row.digest,
+            key_id=row.key_id,
+            binding=row.binding,
+            created_at=row.created_at,
+            used_at=row.used_at,
+        )
+        for row in LoginRow.select().bind(database)
+    ]
+
+
+def add_login(database: Database, login: Login) -> None:
+    LoginRow.insert(msgspec.structs.asdict(login)).execute(database)
+
+
+def delete_logins(database: Database, digests: Iterable[str]) -> None:
+    LoginRow.delete().where(LoginRow.digest.in_(tuple(digests))).execute(database)
+
+
+def tidy_logins(database: Database, used: Iterable[Login], gone: Iterable[str]) -> None:
+    for login in used:
+        LoginRow.update(used_at=login.used_at).where(LoginRow.digest == login.digest).execute(database)
+    delete_logins(database, gone)
+
+
+def _rule(database: Database, pattern: str) -> ChannelRule | None:
+    row = RuleRow.select().where(RuleRow.pattern == pattern).bind(database).first()
+    return None if row is None else _decode(row.rule, ChannelRule, f"rule {pattern!r}")
 
 
 def _save_seat(database: Database, seat: Seat) -> None:

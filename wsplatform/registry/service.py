@@ -31,9 +31,11 @@ from wsplatform.model import (
 )
 from wsplatform.net.tasks import Tasks
 from wsplatform.registry import migrate
+from wsplatform.registry.audit import Audit
 from wsplatform.registry.configuration import Configuration
 from wsplatform.registry.database import locate
 from wsplatform.registry.ledger import Ledger, Step
+from wsplatform.registry.logins import TIDY_SECONDS, Logins
 from wsplatform.registry.metrics import Metrics
 from wsplatform.registry.notes import Notes
 from wsplatform.registry.records import NodeRecord
@@ -65,7 +67,8 @@ class _Report:
 class Registry:
     """The registry, which is also the way to it (RegistryClient) for a node in the same process.
 
-    `configuration`: channel rules and API keys. `metrics`: what the nodes count.
+    `configuration`: channel rules and API keys. `logins`: of people. `audit`: what they did. `metrics`: what the nodes
+    count.
     """
 
     def __init__(
@@ -82,7 +85,9 @@ class Registry:
         # What is in memory only has no second connection.
         self._reader = self._store if place.in_memory else Store(locate(settings.database), reads=True)
         self.metrics = Metrics(self._store, self._reader, keep, clock)
-        self.configuration = Configuration(self._store, settings, clock)
+        self.audit = Audit(self._store, self._reader, clock)
+        self.configuration = Configuration(self._store, settings, self.audit, clock)
+        self.logins = Logins(self._store, self.audit, lambda: self.configuration.ring, clock)
         self._notes = Notes(self._store)
         self._ledger = Ledger(self._store, clock, self._committed)
         self._interval = min(settings.dead_seconds / 10, 0.5)
@@ -102,6 +107,7 @@ class Registry:
             for name in await self._store.run(ensure, patience=None):
                 logger.info("Migrated the registry's database: {}", name)
             await self.configuration.load()
+            await self.logins.load()
             await self._ledger.load()
             await self.metrics.load()
             if self._reader is not self._store:
@@ -119,6 +125,7 @@ class Registry:
         self._tell()
         self._tasks.start(self._watch(), name="registry-watch")
         self._tasks.start(self.metrics.run(), name="registry-metrics")
+        self._tasks.start(self._tidy(), name="registry-tidy")
 
     async def close(self) -> None:
         """Keep what is known and close the database. Idempotent."""
@@ -127,6 +134,7 @@ class Registry:
         self._running = False
         await self._tasks.close()
         self._notes.write(self._view.members)
+        self.logins.tidy()
         await self._reader.close()
         await self._store.close()
 
@@ -295,6 +303,12 @@ class Registry:
         dead = tuple(instance for instance in silent if self._silence.silent(instance, _now()))
         now = self._clock()
         return roster.leave(dead, now).forget(now)
+
+    async def _tidy(self) -> None:
+        self.audit.prune()
+        while True:
+            self.logins.tidy()
+            await asyncio.sleep(TIDY_SECONDS)
 
 
 def _now() -> float:

@@ -120,6 +120,37 @@ class ChunkRow(Model):
         indexes = ((("metric", "step", "begin"), False), (("step", "fresh", "begin"), False))
 
 
+class LoginRow(Model):
+    """One login (core/logins.py): nothing in it opens anything."""
+
+    digest = CharField(max_length=64, primary_key=True)
+    key_id = CharField(max_length=32)
+    binding = CharField(max_length=64)
+    created_at = DoubleField()
+    used_at = DoubleField()
+
+    class Meta:
+        table_name = "logins"
+
+
+class EntryRow(Model):
+    """What somebody did (registry/records.py: Entry). before, after: objects, or null."""
+
+    id = BigAutoField()
+    at = DoubleField()
+    key_id = CharField(max_length=32)
+    key_name = CharField(max_length=100)
+    address = CharField(max_length=64)
+    action = CharField(max_length=32)
+    target = TextField()
+    before = TextField(null=True)
+    after = TextField(null=True)
+
+    class Meta:
+        table_name = "audit_log"
+        indexes = ((("action", "id"), False),)
+
+
 class MetaRow(Model):
     """What there is one of, by name."""
 
@@ -138,5 +169,7 @@ TABLES: tuple[type[Model], ...] = (
     ReporterRow,
     ReportRow,
     ChunkRow,
+    LoginRow,
+    EntryRow,
     MetaRow,
 )

@@ -7,7 +7,6 @@ import os
 import random
 import time
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from loguru import logger
 
@@ -15,7 +14,7 @@ from wsplatform.core.channels import Pattern
 from wsplatform.core.metrics import Sample
 from wsplatform.core.throttle import Throttle
 from wsplatform.core.tokens import TokenVerifier
-from wsplatform.errors import SHUTDOWN, Disconnect, SettingsError
+from wsplatform.errors import SHUTDOWN, Disconnect
 from wsplatform.net.upgrade import Accept, Refuse, UpgradeRequest
 from wsplatform.net.websocket import ConnectionLimits, Traffic, WebSocketConnection
 from wsplatform.node.counts import ClientCounts
@@ -24,15 +23,13 @@ from wsplatform.node.sessions import Sessions
 from wsplatform.settings import ClientTable
 from wsplatform.web.centrifuge_handler import PROTOCOL, CentrifugeHandler
 from wsplatform.web.face import Clock, Face, Open, Timing
+from wsplatform.web.proxies import Proxies
 from wsplatform.wire.centrifuge import CentrifugeFormat
 
 PATH = "/connection/websocket"
 _JSON, _PROTOBUF = PROTOCOL, "centrifuge-protobuf"
 _REPORT_SECONDS = 10.0  # between two log lines about one address
 _PACE = 0.01  # seconds of a drain that are worth a pause
-
-_Address = IPv4Address | IPv6Address
-_Network = IPv4Network | IPv6Network
 
 
 def token_verifier(client: ClientTable) -> TokenVerifier:
@@ -107,7 +104,7 @@ class CentrifugeAcceptor:
     def _decide(self, request: UpgradeRequest) -> Accept | Refuse:
         if self.draining:
             return Refuse(503, "draining", "This node is shutting down: connect to another one.", _RETRY)
-        address = self._proxies.client(request)
+        address = self._proxies.client(request.remote, request.headers.get("x-forwarded-for", ""))
         if 0 < self._max_connections <= len(self._handlers):
             self._report(address, "", "refused: client.max_connections are open")
             return Refuse(503, "connection_limit", "This node has as many connections as it may: try again.", _RETRY)
@@ -179,38 +176,6 @@ class Origins:
 
 
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
-
-
-class Proxies:
-    """Finds the client's address behind proxies that are trusted. Raises SettingsError for what is no address."""
-
-    def __init__(self, trusted: Iterable[str]) -> None:
-        self._networks = tuple(_network(text) for text in trusted)
-
-    def client(self, request: UpgradeRequest) -> str:
-        """The last value of X-Forwarded-For when a trusted proxy sent it, else the other end of the connection."""
-        remote = _address(request.remote) if self._networks else None
-        if remote is None or not any(remote in network for network in self._networks):
-            return request.remote
-        last = request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
-        forwarded = _address(last)
-        return request.remote if forwarded is None else str(forwarded)
-
-
-def _network(text: str) -> _Network:
-    try:
-        return ip_network(text, strict=False)
-    except ValueError:
-        raise SettingsError("proxy.trusted", repr(text), "an IP address or network, like 10.0.0.0/8") from None
-
-
-def _address(text: str) -> _Address | None:
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return None
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address
 
 
 def _new_id() -> str:

@@ -13,6 +13,8 @@ from sanic import Blueprint, HTTPResponse, Request
 from sanic.exceptions import NotFound
 from sanic.response import redirect
 
+from wsplatform.web.security import PAGE
+
 _FOLDER: Final = Path(__file__).parent / "static" / "dashboard"
 _KINDS: Final = {
     ".css": "text/css; charset=utf-8",
@@ -22,18 +24,7 @@ _KINDS: Final = {
 _PLACE: Final = b"ASSETS"
 """Stands in index.html for the folder of the files, whose name changes with any of them."""
 
-_HEADERS: Final = {
-    "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; "
-        "trusted-types 'none'"
-    ),
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
-    "vary": "accept-encoding",
-}
+_HEADERS: Final = {"content-security-policy": PAGE, "vary": "accept-encoding"}
 
 
 @dataclass(frozen=True)

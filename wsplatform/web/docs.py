@@ -9,21 +9,15 @@ from typing import Any, Final
 import msgspec
 from sanic import Blueprint, HTTPResponse, Request
 
+from wsplatform.web.security import SWAGGER
+
 _FOLDER: Final = Path(__file__).parent / "static" / "swagger-ui"
 _FILES: Final = {
     "swagger-ui.css": (_FOLDER / "vendor" / "swagger-ui.css", "text/css; charset=utf-8"),
     "swagger-ui-bundle.js": (_FOLDER / "vendor" / "swagger-ui-bundle.js", "text/javascript; charset=utf-8"),
     "start.js": (_FOLDER / "start.js", "text/javascript; charset=utf-8"),
 }
-_HEADERS: Final = {
-    # Swagger UI sets styles of elements, and its style sheet holds its pictures.
-    "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-}
+_HEADERS: Final = {"content-security-policy": SWAGGER}
 
 
 def docs_blueprint(document: Mapping[str, Any]) -> Blueprint:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from ssl import SSLContext
 from typing import Any
 
@@ -18,6 +18,8 @@ from sanic_ext.extensions.http.extension import HTTPExtension
 
 from wsplatform.errors import PlatformError, RequestError
 from wsplatform.net.listen import BACKLOG
+from wsplatform.web.proxies import Proxies
+from wsplatform.web.security import SecurityHeaders
 
 SanicApp = Sanic[Any, Any]
 HANDSHAKE_SECONDS = 10.0
@@ -38,9 +40,12 @@ _NAMES = {
 }
 
 
-def make_app(name: str, blueprints: Sequence[Blueprint], max_request_bytes: int) -> SanicApp:
+def make_app(
+    name: str, blueprints: Sequence[Blueprint], max_request_bytes: int, trusted: Iterable[str] = ()
+) -> SanicApp:
     """A Sanic app; errors are `{"error": {"code", "message"}}` whatever the request. `name`: unique in the process.
 
+    `trusted`: proxies, as settings.ProxyTable. What the operators' paths answer has headers for browsers' security.
     HEAD is answered wherever GET is, OPTIONS with the methods of a path, unless a blueprint answers them itself.
     """
     # env_prefix: settings have one way in, not SANIC_… too
@@ -55,6 +60,7 @@ def make_app(name: str, blueprints: Sequence[Blueprint], max_request_bytes: int)
     for blueprint in blueprints:
         app.blueprint(blueprint)
     app.error_handler.add(Exception, _answer_error)
+    app.register_middleware(SecurityHeaders(Proxies(trusted)), "response")
     _complete_methods(app)
     return app
 

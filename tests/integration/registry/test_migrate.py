@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from playhouse.schema_diff import diff_models
@@ -15,8 +16,9 @@ from wsplatform.registry import migrate
 from wsplatform.registry.database import locate
 from wsplatform.registry.service import Registry
 from wsplatform.registry.tables import TABLES
+from wsplatform.resources import folder
 
-ALL = ("0001_initial", "0002_metrics")
+ALL = tuple(sorted(file.stem for file in Path(folder("migrations")).glob("[0-9]*.py")))
 
 
 def url(file):

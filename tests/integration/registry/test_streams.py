@@ -22,6 +22,7 @@ from wsplatform.registry.service import Registry
 from wsplatform.web.admin.gate import Gate
 from wsplatform.web.admin.routes import Call, Reply, Route, blueprint
 from wsplatform.web.admin.streams import MAX_STREAMS, MEDIA, Outbox, Stream, event
+from wsplatform.web.proxies import Proxies
 from wsplatform.web.server import WebServer, make_app
 from wsplatform.web.upgrade import HeadLimits, protocol_factory
 
@@ -76,7 +77,11 @@ async def served(request: pytest.FixtureRequest) -> AsyncIterator[Served]:
     async with running() as registry:
         replies = {200: Reply("As it happens.", str, MEDIA)}
         route = Route("GET", "/watch", "watch", feeds.watch, "Watch", replies)
-        app = make_app(f"streams-{next(NUMBERS)}", [blueprint([route], Gate(registry.configuration))], 1_000_000)
+        app = make_app(
+            f"streams-{next(NUMBERS)}",
+            [blueprint([route], Gate(registry.configuration, registry.logins, Proxies()))],
+            1_000_000,
+        )
         with bind("127.0.0.1", 0) as listener:
             protocol = protocol_factory({}, sweep, HeadLimits(16_384, 5.0, seconds))
             server = WebServer(app, listener, protocol)
@@ -224,7 +229,11 @@ async def test_what_a_feed_refuses_is_an_error_like_others(sanic_client: Any) ->
 
     async with running() as registry:
         route = Route("GET", "/watch", "watch", handler, "Watch", {200: Reply("", str, MEDIA)})
-        app = make_app(f"streams-{next(NUMBERS)}", [blueprint([route], Gate(registry.configuration))], 1_000_000)
+        app = make_app(
+            f"streams-{next(NUMBERS)}",
+            [blueprint([route], Gate(registry.configuration, registry.logins, Proxies()))],
+            1_000_000,
+        )
         client = await sanic_client(app, trust_env=False)
         reply = await client.get("/admin/v1/watch", headers={"X-API-Key": ADMIN})
         assert (reply.status_code, reply.json()["error"]["code"]) == (404, "unknown_channel")

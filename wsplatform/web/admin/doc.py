@@ -7,24 +7,26 @@ from typing import Any, Final
 
 import msgspec
 
+from wsplatform.web.admin.cookies import LOCAL_NAME, SECURE_NAME
 from wsplatform.web.admin.routes import PREFIX, Parameter, Reply, Route
 from wsplatform.web.admin.types import ErrorReply
 from wsplatform.web.openapi import Part
 
 TAG: Final = {
     "name": "admin API",
-    "description": "For operators, on the registry. Every call needs a key with scope admin.",
+    "description": "For operators, on the registry. Every call needs a key with scope admin, or a session of one.",
 }
 
 _REF: Final = "#/components/schemas/{name}"
 _REFUSALS: Final = {
     400: "The query, the path or the body cannot be used.",
-    401: "No key, or one that is not known.",
-    403: "The key has no scope admin.",
+    401: "No key or session, or one that is not known.",
+    403: "The key has no scope admin, or the session is used from elsewhere.",
     404: "There is no such thing.",
     409: "There are too many of them.",
     413: "The body is too large.",
     415: "The body is not announced as JSON.",
+    429: "Too many tries from this address.",
     500: "The registry's database is damaged.",
     503: "The registry's database cannot be used now.",
 }
@@ -51,6 +53,18 @@ def _components(routes: Iterable[Route[Any, Any]]) -> dict[str, Any]:
         "securitySchemes": {
             "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
             "bearer": {"type": "http", "scheme": "bearer"},
+            "session": {
+                "type": "apiKey",
+                "in": "cookie",
+                "name": SECURE_NAME,
+                "description": f"Made by POST /admin/v1/session. Over HTTP, on the registry's host: {LOCAL_NAME}.",
+            },
+            "csrf": {
+                "type": "apiKey",
+                "in": "header",
+                "name": "X-CSRF-Token",
+                "description": "The session's `csrf`, with every change.",
+            },
         },
     }
 
@@ -61,7 +75,7 @@ def _operation(route: Route[Any, Any]) -> dict[str, Any]:
         "operationId": route.name,
         "summary": route.summary,
         "tags": [TAG["name"]],
-        "security": [{"apiKey": []}, {"bearer": []}],
+        "security": _security(route),
         "responses": {str(status): _reply(reply) for status, reply in route.replies.items()}
         | {str(status): _reply(Reply(_REFUSALS[status], ErrorReply)) for status in sorted(refusals)},
     }
@@ -70,6 +84,13 @@ def _operation(route: Route[Any, Any]) -> dict[str, Any]:
     if route.body is not None:
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": _schema(route.body)}}}
     return operation
+
+
+def _security(route: Route[Any, Any]) -> list[dict[str, list[str]]]:
+    if route.open:
+        return []
+    session: dict[str, list[str]] = {"session": []} if route.method == "GET" else {"session": [], "csrf": []}
+    return [{"apiKey": []}, {"bearer": []}, session]
 
 
 def _query(kind: type[msgspec.Struct]) -> list[dict[str, Any]]:

@@ -1,8 +1,9 @@
-"""Who is let into the admin API."""
+"""Who is let into the admin API: by a key with scope admin, or by the login that was made from one."""
 
 from __future__ import annotations
 
 import asyncio
+import hmac
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
@@ -10,9 +11,13 @@ from loguru import logger
 from sanic import Request
 
 from wsplatform.core.keys import KeyRing
+from wsplatform.core.logins import Login, csrf_token
 from wsplatform.core.throttle import Throttle
 from wsplatform.errors import RequestError
 from wsplatform.model import ApiKey
+from wsplatform.registry.records import Actor
+from wsplatform.web.admin.cookies import CSRF_HEADER, check_origin, is_change, read_cookie
+from wsplatform.web.proxies import Origin, Proxies
 
 _LOG_SECONDS: Final = 60.0
 
@@ -24,58 +29,98 @@ class Keys(Protocol):
     def ring(self) -> KeyRing: ...
 
 
+class Logins(Protocol):
+    """registry/logins.py: Logins."""
+
+    def find(self, text: str) -> tuple[Login, ApiKey] | None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: the key, by id and name, the address that the request came from, and how the key was shown.
+    """Who asks: the key, by id and name, the client's address, and how it was shown; nobody: it was not asked for.
 
-    digest: of the key; the id alone may come back with another one (that of the settings).
+    digest: of the key; the id alone may come back with another one (that of the settings). cookie: of the session.
     """
 
     key_id: str
     name: str
     address: str
-    via: Literal["key"]
-    digest: str = field(repr=False)
+    via: Literal["key", "session", "nobody"]
+    digest: str = field(default="", repr=False)
+    cookie: str = field(default="", repr=False)
+
+    @property
+    def actor(self) -> Actor:
+        """For the audit log."""
+        return Actor(self.key_id, self.name, self.address)
 
 
 class Gate:
     """Lets admins in. Not a middleware: a route without its gate must not come about by an oversight."""
 
-    def __init__(self, keys: Keys) -> None:
+    def __init__(self, keys: Keys, logins: Logins, proxies: Proxies) -> None:
         self._keys = keys
+        self._logins = logins
+        self._proxies = proxies
         self._throttle = Throttle(_LOG_SECONDS)
 
+    def origin(self, request: Request[Any, Any]) -> Origin:
+        return self._proxies.origin(request)
+
+    def stranger(self, request: Request[Any, Any]) -> Caller:
+        """For a route that is open."""
+        return Caller("", "", self.origin(request).address, "nobody")
+
     def admit(self, request: Request[Any, Any]) -> Caller:
-        """Raises RequestError 401 or 403."""
+        """The key counts where there are both. Raises RequestError 401 or 403."""
+        origin = self.origin(request)
         try:
-            key = _key(request, self._keys.ring)
+            text = request.headers.get("x-api-key") or _bearer(request)
+            return self._by_key(text, origin) if text else self._by_session(request, origin)
         except RequestError as error:
-            self._log(request, error)
+            self._log(origin.address, error)
             raise
-        return Caller(key.id, key.name, request.ip, "key", key.digest)
+
+    def admin_key(self, text: str) -> ApiKey:
+        """The key whose text this is. Raises RequestError 401 or 403."""
+        key = self._keys.ring.find(text)
+        if key is None:
+            raise RequestError(401, "unauthorized", "This key is not known: it is mistyped, or was revoked.")
+        if "admin" not in key.scopes:
+            raise RequestError(403, "forbidden", "This key has no scope admin: use an admin key.")
+        return key
 
     def holds(self, caller: Caller) -> bool:
-        """Whether what `caller` was let in with would let it in now."""
+        """Whether what `caller` was let in with would let it in now. A session counts as used by that."""
+        if caller.via == "session":
+            return self._logins.find(caller.cookie) is not None
         key = self._keys.ring.get(caller.key_id)
         return key is not None and key.digest == caller.digest
 
-    def _log(self, request: Request[Any, Any], error: RequestError) -> None:
-        held_back = self._throttle.allow(f"{request.ip} {error.status}", asyncio.get_running_loop().time())
+    def _by_key(self, text: str, origin: Origin) -> Caller:
+        key = self.admin_key(text)
+        return Caller(key.id, key.name, origin.address, "key", key.digest)
+
+    def _by_session(self, request: Request[Any, Any], origin: Origin) -> Caller:
+        text = read_cookie(request, origin)
+        if not text:
+            raise RequestError(
+                401, "unauthorized", "Send an admin key in the header X-API-Key or Authorization: Bearer, or log in."
+            )
+        found = self._logins.find(text)
+        if found is None:
+            raise RequestError(401, "session_ended", "The session has ended: log in again.")
+        check_origin(request, origin, change=is_change(request))
+        shown = request.headers.get(CSRF_HEADER) or ""
+        if is_change(request) and not hmac.compare_digest(csrf_token(text).encode(), shown.encode("utf-8", "replace")):
+            raise RequestError(403, "csrf", "Send the session's token in the header X-CSRF-Token with every change.")
+        _, key = found
+        return Caller(key.id, key.name, origin.address, "session", cookie=text)
+
+    def _log(self, address: str, error: RequestError) -> None:
+        held_back = self._throttle.allow(f"{address} {error.status}", asyncio.get_running_loop().time())
         if held_back is not None:
-            logger.warning("Refused {} from the admin API: {} ({} more before)", request.ip, error.code, held_back)
-
-
-def _key(request: Request[Any, Any], ring: KeyRing) -> ApiKey:
-    """The admin key that the request came with, in X-API-Key or `Authorization: Bearer`."""
-    text = request.headers.get("x-api-key") or _bearer(request)
-    if not text:
-        raise RequestError(401, "unauthorized", "Send an admin key in the header X-API-Key or Authorization: Bearer.")
-    key = ring.find(text)
-    if key is None:
-        raise RequestError(401, "unauthorized", "This key is not known: it is mistyped, or was revoked.")
-    if "admin" not in key.scopes:
-        raise RequestError(403, "forbidden", "This key has no scope admin: use an admin key.")
-    return key
+            logger.warning("Refused {} from the admin API: {} ({} more before)", address, error.code, held_back)
 
 
 def _bearer(request: Request[Any, Any]) -> str:

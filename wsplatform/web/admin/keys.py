@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 from sanic import HTTPResponse
 
 from wsplatform.model import Scope
-from wsplatform.registry.records import KeyRecord
+from wsplatform.registry.records import Actor, KeyRecord
 from wsplatform.web.admin.requests import page
 from wsplatform.web.admin.routes import Call, Parameter, Reply, Route, empty_reply, json_reply
 from wsplatform.web.admin.types import MAX_TEXT, PageQuery
@@ -21,10 +21,10 @@ class Keys(Protocol):
     def keys(self) -> tuple[KeyRecord, ...]: ...
 
     async def create_key(
-        self, name: str, scopes: tuple[Scope, ...], channels: tuple[str, ...] = ()
+        self, name: str, scopes: tuple[Scope, ...], channels: tuple[str, ...], by: Actor
     ) -> tuple[str, KeyRecord]: ...
 
-    async def revoke_key(self, key_id: str) -> None: ...
+    async def revoke_key(self, key_id: str, by: Actor) -> None: ...
 
 
 class KeyQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -115,11 +115,11 @@ class _Keys:
 
     async def create(self, call: Call[None, KeyBody]) -> HTTPResponse:
         told = call.body
-        text, record = await self._keys.create_key(told.name, told.scopes, told.channels)
+        text, record = await self._keys.create_key(told.name, told.scopes, told.channels, call.caller.actor)
         return json_reply(NewKey(key=text, **_fields(record)), 201)
 
     async def revoke(self, call: Call[None, None]) -> HTTPResponse:
-        await self._keys.revoke_key(call.path["id"])
+        await self._keys.revoke_key(call.path["id"], call.caller.actor)
         return empty_reply()
 
 

@@ -64,7 +64,8 @@ class Route(Generic[Q, B]):
     """One operation. path: below PREFIX, with {parameters}. name: unique; the operation's id.
 
     refusals: statuses of errors beside those of the gate and those of reading the query and the body. `handler` raises
-    them as RequestError, and answers through json_reply or empty_reply, or with a Stream. max_body: in bytes.
+    them as RequestError, and answers through json_reply or empty_reply, or with a Stream. max_body: in bytes. open: no
+    key is needed.
     """
 
     method: str
@@ -78,6 +79,7 @@ class Route(Generic[Q, B]):
     refusals: tuple[int, ...] = ()
     parameters: tuple[Parameter, ...] = ()
     max_body: int = MAX_BODY_BYTES
+    open: bool = False
 
 
 def blueprint(routes: Iterable[Route[Any, Any]], gate: Gate) -> Blueprint:
@@ -110,7 +112,7 @@ def _add(whole: Blueprint, route: Route[Any, Any], handler: _Handler, path: str,
 def _handler(route: Route[Any, Any], gate: Gate, streams: Streams) -> _Handler:
     async def handle(request: Request[Any, Any], **parts: str) -> HTTPResponse | None:
         try:
-            caller = gate.admit(request)
+            caller = gate.stranger(request) if route.open else gate.admit(request)
         except RequestError as error:
             return _refusal(error)
         call = Call(

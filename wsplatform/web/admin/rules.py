@@ -10,6 +10,7 @@ from sanic import HTTPResponse
 from wsplatform.core.channels import RuleBook, valid_channel
 from wsplatform.errors import RequestError
 from wsplatform.model import ChannelRule, ClusterConfig
+from wsplatform.registry.records import Actor
 from wsplatform.web.admin.requests import page
 from wsplatform.web.admin.routes import Call, Parameter, Reply, Route, empty_reply, json_reply
 from wsplatform.web.admin.types import MAX_TEXT, PageQuery
@@ -23,9 +24,9 @@ class Rules(Protocol):
 
     def rules(self) -> tuple[ChannelRule, ...]: ...
 
-    async def set_rule(self, rule: ChannelRule) -> bool: ...
+    async def set_rule(self, rule: ChannelRule, by: Actor) -> bool: ...
 
-    async def delete_rule(self, pattern: str) -> None: ...
+    async def delete_rule(self, pattern: str, by: Actor) -> None: ...
 
 
 class RuleQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -129,9 +130,9 @@ class _Rules:
         if call.body.pattern not in ("", pattern):
             raise RequestError(400, "bad_body", "The pattern in the body is another one than in the path.")
         rule = ChannelRule(**{**msgspec.structs.asdict(call.body), "pattern": pattern})
-        new = await self._rules.set_rule(rule)
+        new = await self._rules.set_rule(rule, call.caller.actor)
         return json_reply(rule, 201 if new else 200)
 
     async def delete(self, call: Call[None, None]) -> HTTPResponse:
-        await self._rules.delete_rule(call.path["pattern"])
+        await self._rules.delete_rule(call.path["pattern"], call.caller.actor)
         return empty_reply()
