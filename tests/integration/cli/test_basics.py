@@ -169,4 +169,9 @@ def test_completion_is_made_by_the_program() -> None:
     assert done.returncode == 0
     assert "_WSPLATFORM_COMPLETE=bash_complete" in done.stdout
     words = {"_WSPLATFORM_COMPLETE": "bash_complete", "COMP_WORDS": "wsplatform rules ", "COMP_CWORD": "2"}
-    assert {line.split(",")[1] for line in wsplatform(env=words).stdout.splitlines()} == {"set", "list", "delete", "test"}
+    assert {line.split(",")[1] for line in wsplatform(env=words).stdout.splitlines()} == {
+        "set",
+        "list",
+        "delete",
+        "test",
+    }
