@@ -11,24 +11,26 @@ a run: the number of its first cell within the chunk, and the values from there 
 from __future__ import annotations
 
 import zlib
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from operator import add
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
 
 from wsplatform.core.metrics import Kind
-from wsplatform.core.samples import MAX_LABELS, OTHER, SAMPLE, Sample, kind_of
+from wsplatform.core.samples import MAX_LABELS, OTHER, SAMPLE, KeptReport, kind_of
 
 CHUNK: Final[Mapping[int, int]] = {10: 600, 60: 3600, 3600: 86_400}
 """By step, both in seconds: how much time a chunk is about."""
 
 MINUTE: Final = 60_000
 MAX_NODES: Final = 4096
-MAX_SERIES: Final = 4000
+MAX_SERIES: Final = 1000
 """In one chunk: so that none takes long to read."""
 
-_MOST: Final = 2**63 - 1
+MOST: Final = 2**63 - 1
 _LEVEL: Final = 1
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -56,8 +58,10 @@ class GaugeRun(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class HistogramRun(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """values: as the cells of HistogramCells."""
+
     first: int
-    values: list[dict[int, int]]
+    values: list[list[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,18 +86,20 @@ class Span:
 class Cells(Protocol):
     """The cells of one series, by number."""
 
-    def __len__(self) -> int: ...
+    def put(self, number: int, value: Any) -> None:
+        """Add what a report says to one cell."""
 
     def take(self, value: Any, span: Span) -> None:
-        """Add what a report says."""
+        """Add what a report says to the cells that it is about."""
 
-    def merge(self, run: Any, place: Place) -> None: ...
-
-    def runs(self, cells: int) -> Iterator[tuple[int, Any]]:
-        """By the number of the chunk, of so many cells."""
+    def merge(self, run: Any, place: Place) -> None:
+        """Raises ValueError for a run that is none."""
 
     def coarser(self, other: Any, many: int) -> None:
         """Add the cells of `other`, so many of which are one here."""
+
+    def runs(self, cells: int) -> Iterator[tuple[int, Any]]:
+        """By the number of the chunk, of so many cells."""
 
 
 class _Cells(Generic[V]):
@@ -102,28 +108,31 @@ class _Cells(Generic[V]):
     def __init__(self) -> None:
         self.cells: dict[int, V] = {}
 
-    def __len__(self) -> int:
-        return len(self.cells)
-
-    def _chunks(self, cells: int) -> Iterator[tuple[int, int, range]]:
-        """The numbers of the chunk, of its first cell and of the cells from the first to the last."""
+    def _chunks(self, cells: int, nothing: V) -> Iterator[tuple[int, int, list[V]]]:
+        """The number of the chunk, the place of its first cell in it, and from there to the last one."""
         numbers = sorted(self.cells)
-        at = 0
+        get, at = self.cells.get, 0
         while at < len(numbers):
-            chunk = numbers[at] // cells
-            first = at
-            while at < len(numbers) and numbers[at] // cells == chunk:
-                at += 1
-            yield chunk, numbers[first] - chunk * cells, range(numbers[first], numbers[at - 1] + 1)
+            first = numbers[at]
+            chunk = first // cells
+            after = bisect_left(numbers, (chunk + 1) * cells, at)
+            yield (
+                chunk,
+                first - chunk * cells,
+                [get(number, nothing) for number in range(first, numbers[after - 1] + 1)],
+            )
+            at = after
 
 
 class CounterCells(_Cells[int]):
     __slots__ = ()
 
+    def put(self, number: int, value: int) -> None:
+        self.cells[number] = self.cells.get(number, 0) + value
+
     def take(self, value: int, span: Span) -> None:
-        cells = self.cells
         for number, share in shares(value, span):
-            cells[number] = cells.get(number, 0) + share
+            self.put(number, share)
 
     def merge(self, run: CounterRun, place: Place) -> None:
         cells, many = self.cells, place.many
@@ -138,72 +147,67 @@ class CounterCells(_Cells[int]):
             cells[number // many] = cells.get(number // many, 0) + value
 
     def runs(self, cells: int) -> Iterator[tuple[int, CounterRun]]:
-        get = self.cells.get
-        for chunk, first, numbers in self._chunks(cells):
-            yield chunk, CounterRun(first, [min(get(number, 0), _MOST) for number in numbers])
+        for chunk, first, values in self._chunks(cells, 0):
+            yield chunk, CounterRun(first, _bounded(values))
 
 
-class GaugeCells(_Cells[list[int]]):
+class GaugeCells(_Cells[tuple[int, int, int, int, int]]):
     """A cell: how many values, their sum, the lowest, the highest and the last of them."""
 
     __slots__ = ()
 
+    def put(self, number: int, value: int) -> None:
+        self._add(number, (1, value, value, value, value))
+
     def take(self, value: int, span: Span) -> None:
         number = (span.ended - 1) // span.width
         if number >= span.least:
-            self._add(number, 1, value, value, value, value)
+            self.put(number, value)
 
     def merge(self, run: GaugeRun, place: Place) -> None:
         many, sums = place.many, run.sums
         columns = (run.counts, sums, run.lows or sums, run.highs or sums, run.lasts or sums)
         number = place.base + _first(run.first, len(run.counts), place)
-        cells, add = self.cells, self._add
-        for values in zip(*columns, strict=True):
-            if values[0]:
-                if many == 1 and number not in cells:
-                    cells[number] = list(values)
-                else:
-                    add(number // many, *values)
-            number += 1
+        for number, cell in enumerate(zip(*columns, strict=True), number):  # noqa: B020
+            if cell[0]:
+                self._add(number // many, cell)
 
     def coarser(self, other: GaugeCells, many: int) -> None:
         for number in sorted(other.cells):
-            self._add(number // many, *other.cells[number])
+            self._add(number // many, other.cells[number])
 
     def runs(self, cells: int) -> Iterator[tuple[int, GaugeRun]]:
-        get = self.cells.get
-        for chunk, first, numbers in self._chunks(cells):
-            counts, sums, *others = (
-                [min(max(value, -_MOST), _MOST) for value in column]
-                for column in zip(*(get(number, _NOTHING) for number in numbers), strict=True)
-            )
+        for chunk, first, values in self._chunks(cells, (0, 0, 0, 0, 0)):
+            counts, sums, *others = (_bounded(list(column)) for column in zip(*values, strict=True))
             if max(counts) <= 1:
                 others = [[], [], []]
             yield chunk, GaugeRun(first, counts, sums, *others)
 
-    def _add(self, number: int, count: int, total: int, low: int, high: int, last: int) -> None:
-        cell = self.cells.get(number)
-        if cell is None:
-            self.cells[number] = [count, total, low, high, last]
-            return
-        cell[0] += count
-        cell[1] += total
-        cell[2] = min(low, cell[2])
-        cell[3] = max(high, cell[3])
-        cell[4] = last
+    def _add(self, number: int, cell: tuple[int, int, int, int, int]) -> None:
+        there = self.cells.get(number)
+        if there is not None:
+            count, total, low, high, last = cell
+            cell = (there[0] + count, there[1] + total, min(low, there[2]), max(high, there[3]), last)
+        self.cells[number] = cell
 
 
-_NOTHING: Final = [0, 0, 0, 0, 0]
+class HistogramCells(_Cells[list[int]]):
+    """A cell: the first bucket, then how many in it and in each that follows. They are never changed."""
 
-
-class HistogramCells(_Cells[dict[int, int]]):
     __slots__ = ()
 
+    def put(self, number: int, value: Mapping[int, int]) -> None:
+        if value:
+            first = min(value)
+            self._add(number, [first, *(value.get(bucket, 0) for bucket in range(first, max(value) + 1))])
+
     def take(self, value: Mapping[int, int], span: Span) -> None:
+        spread: dict[int, dict[int, int]] = {}
         for bucket, count in value.items():
             for number, share in shares(count, span):
-                cell = self.cells.setdefault(number, {})
-                cell[bucket] = cell.get(bucket, 0) + share
+                spread.setdefault(number, {})[bucket] = share
+        for number, share_of_buckets in spread.items():
+            self.put(number, share_of_buckets)
 
     def merge(self, run: HistogramRun, place: Place) -> None:
         many = place.many
@@ -213,21 +217,32 @@ class HistogramCells(_Cells[dict[int, int]]):
 
     def coarser(self, other: HistogramCells, many: int) -> None:
         for number, cell in other.cells.items():
-            self._add(number // many, dict(cell))
+            self._add(number // many, cell)
 
     def runs(self, cells: int) -> Iterator[tuple[int, HistogramRun]]:
-        get = self.cells.get
-        for chunk, first, numbers in self._chunks(cells):
-            values = (get(number, {}) for number in numbers)
-            packed = [{bucket: min(cell[bucket], _MOST) for bucket in sorted(cell)} for cell in values]
-            yield chunk, HistogramRun(first, packed)
+        for chunk, first, values in self._chunks(cells, []):
+            yield chunk, HistogramRun(first, [_bounded(cell) for cell in values])
 
-    def _add(self, number: int, cell: dict[int, int]) -> None:
-        """`cell` may be kept and changed."""
-        there = self.cells.setdefault(number, cell)
-        if there is not cell:
-            for bucket, count in cell.items():
-                there[bucket] = there.get(bucket, 0) + count
+    def _add(self, number: int, cell: list[int]) -> None:
+        there = self.cells.get(number)
+        self.cells[number] = cell if there is None else _both(there, cell)
+
+
+def _both(one: list[int], other: list[int]) -> list[int]:
+    """The cell of a histogram that holds two."""
+    if one[0] > other[0]:
+        one, other = other, one
+    ahead = other[0] - one[0]
+    counts = one[1:] + [0] * (ahead + len(other) - len(one))
+    counts[ahead : ahead + len(other) - 1] = map(add, counts[ahead:], other[1:])
+    return [one[0], *counts]
+
+
+def _bounded(values: list[int]) -> list[int]:
+    """What the format has room for."""
+    if values and (max(values) > MOST or min(values) < -MOST):
+        return [min(max(value, -MOST), MOST) for value in values]
+    return values
 
 
 _CELLS: Final[Mapping[Kind, type[Cells]]] = {
@@ -245,7 +260,7 @@ _RUNS: Final[Mapping[Kind, msgspec.msgpack.Decoder[Any]]] = {
     "gauge": msgspec.msgpack.Decoder(dict[str, GaugeRun]),
     "histogram": msgspec.msgpack.Decoder(dict[str, HistogramRun]),
 }
-_SAMPLE: Final = msgspec.msgpack.Decoder(Sample)
+_SAMPLE: Final = msgspec.msgpack.Decoder(KeptReport)
 _CHUNK: Final = msgspec.msgpack.Decoder(dict[str, msgspec.Raw])
 _UNREADABLE: Final = (msgspec.MsgspecError, zlib.error, ValueError, TypeError, OverflowError)
 
@@ -276,15 +291,15 @@ def shares(total: int, span: Span) -> Iterator[tuple[int, int]]:
         before = upto
 
 
-def read_sample(data: bytes) -> Sample:
+def read_report(data: bytes) -> KeptReport:
     """Raises DamagedError."""
     try:
-        sample = _SAMPLE.decode(data)
+        report = _SAMPLE.decode(data)
     except _UNREADABLE as error:
         raise DamagedError from error
-    if sample.ended <= sample.began:
+    if report.ended <= report.began:
         raise DamagedError
-    return sample
+    return report
 
 
 def read_values(kind: Kind, raw: msgspec.Raw) -> Mapping[str, Any]:
@@ -336,10 +351,15 @@ class Grid:
                     packed.setdefault(chunk, {}).setdefault(node, {})[label] = run
                     sizes[chunk] = sizes.get(chunk, 0) + 1
                     if sizes[chunk] >= MAX_SERIES:
-                        yield chunk, zlib.compress(_encode(packed.pop(chunk)), _LEVEL)
+                        yield chunk, write_chunk(packed.pop(chunk))
                         del sizes[chunk]
         for chunk, content in packed.items():
-            yield chunk, zlib.compress(_encode(content), _LEVEL)
+            yield chunk, write_chunk(content)
+
+
+def write_chunk(runs: Mapping[str, Mapping[str, Any]]) -> bytes:
+    """`runs`: by node and label."""
+    return zlib.compress(_encode(runs), _LEVEL)
 
 
 def read_chunk(kind: Kind, chunk: bytes, node: str = "") -> Iterator[tuple[str, str, Any]]:
@@ -382,18 +402,18 @@ class Fold:
         self._minutes: dict[str, Grid] = {}
         self._long: list[tuple[str, Span, Mapping[str, Mapping[str, Any]]]] = []
 
-    def add(self, node: str, sample: Sample) -> None:
+    def add(self, node: str, report: KeptReport) -> None:
         """Raises DamagedError, having taken nothing."""
         values = {
             metric: read_values(kind, raw)
-            for metric, raw in sample.values.items()
+            for metric, raw in report.values.items()
             if (kind := kind_of(metric)) is not None
         }
-        span = Span(sample.began, sample.ended, SAMPLE, self._since // SAMPLE)
-        if sample.began >= self._since and sample.began // SAMPLE == (sample.ended - 1) // SAMPLE:
+        span = Span(report.began, report.ended, SAMPLE, self._since // SAMPLE)
+        if report.began >= self._since and report.began // SAMPLE == (report.ended - 1) // SAMPLE:
             _take(self._short, node, values, span)
         else:
-            _take(self._minutes, node, values, Span(sample.began, sample.ended, MINUTE))
+            _take(self._minutes, node, values, Span(report.began, report.ended, MINUTE))
             self._long.append((node, span, values))
 
     def chunks(self) -> Iterator[Rollup]:
@@ -409,14 +429,20 @@ class Fold:
 
 
 def _take(grids: dict[str, Grid], node: str, values: Mapping[str, Mapping[str, Any]], span: Span) -> None:
+    number = span.began // span.width
+    single = number >= span.least and number == (span.ended - 1) // span.width
     for metric, labels in values.items():
         grid = grids.get(metric)
         if grid is None:
             kind = kind_of(metric)
             assert kind is not None
             grid = grids[metric] = Grid(kind)
-        for label, value in labels.items():
-            grid.cells(node, label).take(value, span)
+        if single:
+            for label, value in labels.items():
+                grid.cells(node, label).put(number, value)
+        else:
+            for label, value in labels.items():
+                grid.cells(node, label).take(value, span)
 
 
 def _first(first: int, length: int, place: Place) -> int:

@@ -40,7 +40,7 @@ Values = dict[str, int] | dict[str, dict[int, int]]
 """By label: a counter's increase, a gauge's value; of a histogram, how many in each bucket."""
 
 
-class Sample(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class KeptReport(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A report as it is kept until it is folded. values: by metric, `Values` in msgpack."""
 
     began: int
@@ -152,8 +152,8 @@ def _times(report: MetricReport, now: int) -> tuple[int, int, bool]:
     """When it began and ended, at least a second and at most a day apart, and whether that was changed by much."""
     if not (math.isfinite(report.began) and math.isfinite(report.ended)):
         return now - SAMPLE, now, True
-    ended = _near(report.ended * 1000)
-    began = _near(report.began * 1000)
+    ended = _near(report.ended)
+    began = _near(report.began)
     length = min(max(ended - began, _SHORTEST), LONGEST)
     if not now - OLDEST <= ended <= now + _EARLY:
         return now - length, now, True
@@ -161,7 +161,7 @@ def _times(report: MetricReport, now: int) -> tuple[int, int, bool]:
 
 
 def _near(time: float) -> int:
-    """A moment that is nearly one at which nodes report is meant as that: the timer was late."""
-    whole = round(time)
+    """Milliseconds. A moment that is nearly one at which nodes report is meant as that: the timer was late."""
+    whole = round(min(max(time, -MAX_VALUE), MAX_VALUE) * 1000)
     aligned = (whole + SAMPLE // 2) // SAMPLE * SAMPLE
     return aligned if abs(whole - aligned) <= _NEAR else whole

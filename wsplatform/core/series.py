@@ -24,7 +24,7 @@ from wsplatform.core.rollups import (
     read_chunk,
     read_values,
 )
-from wsplatform.core.samples import COVERAGE, MICROSECONDS, Sample, parts
+from wsplatform.core.samples import COVERAGE, MICROSECONDS, KeptReport, parts
 from wsplatform.errors import RequestError
 
 By = Literal["", "node", "label"]
@@ -117,12 +117,13 @@ def question(asked: Asked, now: float) -> Question:
 class Answer:
     """Takes chunks in the order of their begin; `series` ends its use."""
 
-    def __init__(self, asked: Question, until: int, samples: Sequence[tuple[str, Sample]] = ()) -> None:
-        """`until`: seconds. samples: reports that are in no chunk yet, with their nodes."""
+    def __init__(self, asked: Question, until: int, reports: Sequence[tuple[str, KeptReport]] = ()) -> None:
+        """`until`: seconds. reports: those that are in no chunk yet, with their nodes."""
         self._asked = asked
         self._until = until
-        self._samples = [(node, sample) for node, sample in samples if self._wanted(node, sample)]
-        self._earliest = min((sample.began // 1000 for _, sample in self._samples), default=asked.end)
+        self._reports = [(node, report) for node, report in reports if self._wanted(node, report)]
+        self._earliest = min((report.began // 1000 for _, report in self._reports), default=asked.end)
+        self._over = 0
         self._groups: dict[tuple[str, str], _Group] = {}
         self._presence: dict[str, CounterCells] = {}
 
@@ -130,8 +131,10 @@ class Answer:
         """Of the metric or of COVERAGE. Raises DamagedError, or RequestError (400) for too many points."""
         asked = self._asked
         over = min(begin, self._earliest) // asked.step
-        for group in self._groups.values():
-            group.settle(over)
+        if over > self._over:
+            self._over = over
+            for group in self._groups.values():
+                group.settle(over)
         place = Place(begin // step, asked.step // step, CHUNK[step] // step)
         kind: Kind = "counter" if metric == COVERAGE else asked.metric.kind
         for node, label, run in read_chunk(kind, data, asked.node):
@@ -143,8 +146,8 @@ class Answer:
     def series(self) -> list[Series]:
         """By node and label. Raises DamagedError, or RequestError (400) for too many points."""
         asked = self._asked
-        for node, sample in self._samples:
-            self._take(node, sample)
+        for node, report in self._reports:
+            self._take(node, report)
         if asked.by == "":
             self._groups.setdefault(("", ""), self._new())
         elif asked.by == "node":
@@ -153,16 +156,16 @@ class Answer:
         _check_points(len(self._groups) * asked.points)
         return [self._one(*key) for key in sorted(self._groups)]
 
-    def _wanted(self, node: str, sample: Sample) -> bool:
+    def _wanted(self, node: str, report: KeptReport) -> bool:
         asked = self._asked
-        inside = sample.ended > asked.begin * 1000 and sample.began < min(asked.end, self._until) * 1000
+        inside = report.ended > asked.begin * 1000 and report.began < min(asked.end, self._until) * 1000
         return inside and asked.node in ("", node)
 
-    def _take(self, node: str, sample: Sample) -> None:
+    def _take(self, node: str, report: KeptReport) -> None:
         asked = self._asked
-        span = Span(sample.began, sample.ended, asked.step * 1000, asked.begin // asked.step)
+        span = Span(report.began, report.ended, asked.step * 1000, asked.begin // asked.step)
         for metric in (COVERAGE, asked.metric.name):
-            raw = sample.values.get(metric)
+            raw = report.values.get(metric)
             kind: Kind = "counter" if metric == COVERAGE else asked.metric.kind
             for label, value in read_values(kind, raw).items() if raw is not None else ():
                 cells = self._cells(metric, node, label)
@@ -298,8 +301,8 @@ class _Timed(_Group):
     def settle(self, before: int | None) -> None:
         permille = _PERMILLE.get(self.aggregation)
         for number in _over(self._all.cells, before):
-            buckets = self._all.cells.pop(number)
-            self._settled[number] = sum(buckets.values()) if permille is None else percentile(buckets, permille)
+            cell = self._all.cells.pop(number)
+            self._settled[number] = sum(cell[1:]) if permille is None else percentile(cell, permille)
 
     def value(self, number: int, elapsed: int) -> float | None:
         if self.aggregation == "count":
@@ -325,14 +328,18 @@ _GROUPS: Final[Mapping[Kind, Callable[[Question], _Group]]] = {
 }
 
 
-def percentile(buckets: Mapping[int, int], permille: int) -> int:
-    """The longest time (µs) of the bucket with the value that `permille` of all do not exceed; 1000: the highest."""
-    seen = sum(buckets.values())
+def percentile(cell: Sequence[int], permille: int) -> int:
+    """The longest time (µs) of the bucket with the value that `permille` of all do not exceed; 1000: the highest.
+
+    `cell`: of HistogramCells.
+    """
+    first, *counts = cell
+    seen = sum(counts)
     rank = -(-seen * permille // 1000)
-    for bucket in sorted(buckets, reverse=True):
-        seen -= buckets[bucket]
+    for place in range(len(counts) - 1, -1, -1):
+        seen -= counts[place]
         if seen < rank:
-            return largest_in(bucket)
+            return largest_in(first + place)
     return 0
 
 

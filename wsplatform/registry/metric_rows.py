@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from peewee import Database
 
-from wsplatform.core.rollups import CHUNK, DamagedError, Fold, Grid, Place, Rollup, read_sample
-from wsplatform.core.samples import COVERAGE, Accepted, Sample, kind_of
+from wsplatform.core.rollups import CHUNK, DamagedError, Fold, Grid, Place, Rollup, read_report
+from wsplatform.core.samples import COVERAGE, Accepted, KeptReport, kind_of
 from wsplatform.core.series import Answer, Question, Series
 from wsplatform.errors import RequestError
 from wsplatform.model import Instance
@@ -81,7 +81,7 @@ def fold(database: Database, until: int, since: int, limit: int) -> Folded:
     for row_id, node, data in _tuples(database, query.order_by(ReportRow.id).limit(limit)):
         taken.append(row_id)
         try:
-            work.add(node, read_sample(bytes(data)))
+            work.add(node, read_report(bytes(data)))
         except DamagedError:
             damaged += 1
     return Folded(tuple(taken), tuple(work.chunks()), damaged)
@@ -177,12 +177,12 @@ def _overlap(step: int, begin: int, end: int) -> Any:
     return (ChunkRow.step == step) & (ChunkRow.begin > begin - CHUNK[step]) & (ChunkRow.begin < end)
 
 
-def _waiting(database: Database) -> Iterator[tuple[str, Sample]]:
+def _waiting(database: Database) -> Iterator[tuple[str, KeptReport]]:
     """Reports that are not folded yet, without those that are damaged: folding tells of them."""
     query = ReportRow.select(ReportRow.node_id, ReportRow.data).order_by(ReportRow.id)
     for node, data in _tuples(database, query):
         try:
-            yield node, read_sample(bytes(data))
+            yield node, read_report(bytes(data))
         except DamagedError:
             continue
 

@@ -91,7 +91,7 @@ class ReporterRow(Model):
 
 
 class ReportRow(Model):
-    """A metric report until it is folded into chunks. ended: milliseconds of Unix time. data: a Sample."""
+    """A metric report until it is folded into chunks. ended: milliseconds of Unix time. data: a KeptReport."""
 
     id = BigAutoField()
     node_id = CharField(max_length=64)
