@@ -309,6 +309,9 @@ _Account = Annotated[
 ]
 
 
+_Limit = Annotated[int, msgspec.Meta(ge=0, le=100_000_000)]
+
+
 class HAProxyTable(_Table, frozen=True):
     """The load balancer, on the registry's host. See [HAProxy](#haproxy).
 
@@ -328,6 +331,17 @@ class HAProxyTable(_Table, frozen=True):
     max_connections: Clients at once; more wait until one goes. Fewer where HAProxy may not open two descriptors for
         each.
     log_requests: Have HAProxy log every request, without its query string, and not only what goes wrong.
+    redirect: Send those who come without TLS to `tls_bind`; websockets do not follow, and have to use `wss://`.
+    status_bind: Where HAProxy serves its own status page, `host:port`, to whoever can connect. Empty: nowhere.
+    operators_url: Where HAProxy reaches the registry, `http://host:port`, to pass `/admin` and `/dashboard` on to it.
+        Empty: they are not reached through HAProxy.
+    address_connections: Connections that one client address may have; more requests than that are answered with 429.
+        0: no limit.
+    address_connection_rate: New connections a second of one address, over 10 seconds; more are cut. 0: no limit.
+    address_request_rate: Requests a second of one address, over 10 seconds; more are answered with 429. 0: no limit.
+    snippets: A folder with lines of your own: `global.cfg`, `defaults.cfg`, `frontend.cfg` and `backend.cfg` go to the
+        ends of those sections, `sections.cfg` to the end of the file. Empty: none.
+    check_seconds: How often it is looked whether HAProxy still has what it should have.
     """
 
     enabled: bool = False
@@ -343,6 +357,14 @@ class HAProxyTable(_Table, frozen=True):
     tunnel_seconds: Annotated[float, msgspec.Meta(ge=1, le=2_000_000)] = 3600.0
     max_connections: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] = 8000
     log_requests: bool = True
+    redirect: bool = False
+    status_bind: _Listener = "127.0.0.1:8404"
+    operators_url: str = ""
+    address_connections: _Limit = 0
+    address_connection_rate: _Limit = 0
+    address_request_rate: _Limit = 0
+    snippets: _OptionalFile = ""
+    check_seconds: Annotated[float, msgspec.Meta(ge=0.1, le=3600)] = 2.0
 
 
 class ProxyTable(_Table, frozen=True):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsplatform.core.haproxy_config import Server
+from wsplatform.core.haproxy_servers import Server
 from wsplatform.core.haproxy_state import Processes, Worker, processes, server_state
 
 DUMP = """1

@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from wsplatform.core.haproxy_config import BACKEND, Server
+from wsplatform.core.haproxy_sections import BACKEND
+from wsplatform.core.haproxy_servers import Server
 
 _FORMAT = "1"
 _FIELDS = 25

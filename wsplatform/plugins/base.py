@@ -7,7 +7,8 @@ with its distribution's name and left out; it never stops the others or the regi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from wsplatform.model import View
@@ -16,10 +17,14 @@ from wsplatform.net.tasks import Tasks
 
 @dataclass(frozen=True, slots=True)
 class PluginStatus:
-    """For the admin API: is the plugin's work up to date, and if not, why (a sentence for people)."""
+    """For the admin API: is the plugin's work up to date, and if not, why (a sentence for people).
+
+    facts: whatever else operators should see of it, by short names; no secrets.
+    """
 
     healthy: bool
     detail: str
+    facts: Mapping[str, str | int | float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@ import time
 from asyncio.subprocess import PIPE, STDOUT
 from pathlib import Path
 
+from wsplatform.core.haproxy_runtime import Running, Worker, certificate, done, expiry, payload, running, worker
+from wsplatform.core.haproxy_sections import BACKEND
 from wsplatform.core.haproxy_state import Processes, processes
 from wsplatform.errors import PlatformError, StartError
 
@@ -70,7 +72,7 @@ class Master:
         self._path = path
 
     async def ask(self, command: str) -> str:
-        """The whole reply to one command. `command` must not come from anybody's input: `;` and line ends split it.
+        """The whole reply to one command, in which every name has been checked: `;` and line ends split it.
 
         Raises PlatformError, code haproxy_unreachable.
         """
@@ -90,18 +92,44 @@ class Master:
             raise PlatformError("haproxy_unreachable", message)
         return found
 
+    async def worker(self) -> Worker:
+        """Raises PlatformError, code haproxy_unreachable."""
+        found = worker(await self.ask("@1 show info"))
+        if found is None:
+            await self.processes()  # says so where this is no HAProxy at all
+            message = f"HAProxy at {self._path} has no process that serves: its log says why."
+            raise PlatformError("haproxy_unreachable", message, temporary=True)
+        return found
+
     async def server_states(self) -> str:
         """What the newest worker knows of its servers. Raises PlatformError, code haproxy_unreachable."""
-        return await self.ask("@1 show servers state")
+        return await self.ask(f"@1 show servers state {BACKEND}")
 
-    async def has_read(self, changed_at: float) -> bool:
-        """Did the newest worker start after that time (seconds since the epoch)? False when in doubt.
+    async def servers(self) -> dict[str, Running]:
+        """The same, understood."""
+        return running(await self.server_states())
 
-        Raises PlatformError, code haproxy_unreachable.
-        """
-        newest = (await self.processes()).newest
-        # Uptime comes in whole seconds.
-        return newest is not None and time.time() - newest.uptime - 1 > changed_at
+    async def obey(self, command: str) -> None:
+        """Have the newest worker do this. Raises PlatformError: haproxy_refused, haproxy_unreachable."""
+        reply = await self.ask(f"@1 {command}")
+        if not done(command, reply):
+            said = " ".join(reply.split())[:300] or "nothing"
+            what = command.partition("\n")[0]
+            raise PlatformError("haproxy_refused", f"HAProxy does not do {what!r}, and says: {said}", temporary=True)
+
+    async def certificate(self, file: str) -> tuple[str, str]:
+        """SHA-1 fingerprint and end of validity of the certificate that is in use; raises as `worker`."""
+        reply = await self.ask(f"@1 show ssl cert {file}")
+        return certificate(reply), expiry(reply)
+
+    async def replace_certificate(self, file: str, pem: str) -> None:
+        """Use `pem` for new connections from now on, as what `file` holds. Raises as `obey`; then the old one stays."""
+        await self.obey(f"set ssl cert {file} <<\n{payload(pem)}\n")
+        try:
+            await self.obey(f"commit ssl cert {file}")
+        except PlatformError:
+            await self.ask(f"@1 abort ssl cert {file}")
+            raise
 
     async def reload(self) -> None:
         """Have the configuration read again and wait until a new worker serves.

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import binascii
 import errno
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from hashlib import sha1
 from pathlib import Path
 
 from wsplatform.core.haproxy_config import MARK
+from wsplatform.core.haproxy_sections import SECTIONS, Snippets
 from wsplatform.errors import PlatformError
 
+_BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -24,10 +28,42 @@ def read(path: Path) -> str | None:
             return None
 
 
-def changed_at(path: Path) -> float:
-    """Seconds since the epoch. Raises PlatformError."""
-    with _told(path):
-        return path.stat().st_mtime
+def snippets(folder: str) -> Snippets:
+    """A user's own lines; none for "". Raises PlatformError, code haproxy_snippets."""
+    if not folder:
+        return Snippets()
+    try:
+        found = {path.stem: path for path in sorted(Path(folder).iterdir()) if path.suffix == ".cfg"}
+        strange = sorted(found.keys() - set(SECTIONS))
+        if strange:
+            names = ", ".join(f"{section}.cfg" for section in SECTIONS)
+            raise PlatformError("haproxy_snippets", f"{found[strange[0]]} is none of {names}: rename or remove it.")
+        return Snippets({name: found[name].read_text(encoding="utf-8") for name in SECTIONS if name in found})
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        message = f"The snippets in {folder} cannot be read ({why}): correct haproxy.snippets, or the folder's rights."
+        raise PlatformError("haproxy_snippets", message) from error
+
+
+def fingerprint(pem: Path) -> tuple[str, str]:
+    """What a PEM file holds, and the SHA-1 of its first certificate in hex, "" where it has none.
+
+    Raises PlatformError, code haproxy_certificate_unreadable.
+    """
+    try:
+        text = pem.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        message = f"The certificate {pem} cannot be read ({error.strerror}): HAProxy goes on with the one it has."
+        raise PlatformError("haproxy_certificate_unreadable", message) from error
+    _, begin, rest = text.partition(_BEGIN)
+    body, end, _ = rest.partition(_END)
+    if not (begin and end):
+        return text, ""
+    try:
+        encoded = binascii.a2b_base64("".join(body.split()), strict_mode=True)
+    except binascii.Error:
+        return text, ""
+    return text, sha1(encoded, usedforsecurity=False).hexdigest().upper()
 
 
 def write_beside(path: Path, text: str) -> Path:

@@ -100,7 +100,8 @@ class HAProxyProcess:
 
     async def _write_files(self) -> None:
         config = Path(self.table.config_file)
-        for path, text in ((config, render(self.table, ())), (Path(state_file(self.table)), "1\n")):
+        own = await asyncio.to_thread(files.snippets, self.table.snippets)
+        for path, text in ((config, render(self.table, (), own)), (Path(state_file(self.table)), "1\n")):
             await asyncio.to_thread(files.put_in_place, await asyncio.to_thread(files.write_beside, path, text), path)
         await check(self.table.binary, config)
 
@@ -149,6 +150,7 @@ def _in_folder(table: HAProxyTable, folder: Path) -> HAProxyTable:
         table,
         enabled=True,
         log_requests=False,  # its log lives and dies with the folder
+        status_bind="",  # a port that another cluster on this machine has, too
         config_file=str(folder / "haproxy.cfg"),
         master_socket=str(folder / "master.sock"),
         stats_socket=str(folder / "admin.sock"),

@@ -107,11 +107,12 @@ class LinkPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PluginItem(msgspec.Struct, frozen=True, kw_only=True):
-    """healthy: its work is up to date; detail: a sentence for people."""
+    """healthy: its work is up to date; detail: a sentence for people; facts: what else it tells, by name."""
 
     name: str
     healthy: bool
     detail: str
+    facts: dict[str, str | int | float]
 
 
 class PluginPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -176,8 +177,12 @@ class _Cluster:
     async def plugins(self, call: Call[PageQuery, None]) -> HTTPResponse:
         found = sorted(self._plugins().items())
         taken, following = page(found, lambda item: item[0], str, call.query)
-        items = [PluginItem(name=name, healthy=status.healthy, detail=status.detail) for name, status in taken]
+        items = [_plugin(name, status) for name, status in taken]
         return json_reply(PluginPage(items=items, next=following))
+
+
+def _plugin(name: str, status: PluginStatus) -> PluginItem:
+    return PluginItem(name=name, healthy=status.healthy, detail=status.detail, facts=dict(status.facts))
 
 
 def _wanted(record: NodeRecord, asked: NodeQuery) -> bool:

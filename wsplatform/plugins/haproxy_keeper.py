@@ -1,0 +1,201 @@
+"""Brings HAProxy to where the settings and the cluster's members want it, and tells what it found on the way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from wsplatform.core.haproxy_config import MARK, Plan, plan, state_file, untouched
+from wsplatform.core.haproxy_runtime import Running, Step, Worker, drift, names, steps
+from wsplatform.core.haproxy_servers import Server
+from wsplatform.core.haproxy_state import server_state
+from wsplatform.errors import PlatformError
+from wsplatform.model import Member
+from wsplatform.plugins import haproxy_files as files
+from wsplatform.plugins.haproxy_control import Master, check
+from wsplatform.settings import HAProxyTable
+
+_ROUNDS = 3
+"""Steps that follow from others (a server is deleted after it has been emptied) take another look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """HAProxy is as it should be. idle: it was left alone, for there is no node.
+
+    changed: what was done, in words. drift: what had become different by itself, and was put right. leaving: servers
+    that go with their last connection. certificate_until: as HAProxy says it, "" without TLS.
+    """
+
+    servers: tuple[Server, ...]
+    refused: tuple[PlatformError, ...]
+    idle: bool = False
+    reloaded: bool = False
+    rotated: bool = False
+    changed: tuple[str, ...] = ()
+    drift: tuple[str, ...] = ()
+    leaving: tuple[str, ...] = ()
+    certificate_until: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """The running HAProxy, beside what it should be. file: the text of its configuration, None if there is none."""
+
+    wanted: Plan
+    worker: Worker
+    present: dict[str, Running]
+    file: str | None
+
+    def differences(self) -> tuple[str, ...]:
+        """In words for people; empty if all is as it should be."""
+        found = []
+        if self.file is None or not self.file.startswith(MARK):
+            found.append("the configuration file is not of wsplatform")
+        elif not untouched(self.file):
+            found.append("the configuration file was edited by hand")
+        elif self.file != self.wanted.text:
+            found.append("the configuration file is out of date")
+        if self.worker.structure != self.wanted.structure:
+            found.append("HAProxy runs with another configuration")
+        return (*found, *(step.difference for step in steps(self.wanted.servers, self.present) if not step.refusable))
+
+
+class Keeper:
+    """One caller at a time. What it remembers serves to tell drift from change, nothing else."""
+
+    def __init__(self, table: HAProxyTable) -> None:
+        self._table = table
+        self._config = Path(table.config_file)
+        self._state = Path(state_file(table))
+        self._master = Master(table.master_socket)
+        self._must_reload = False
+        self._written: str | None = None
+        self._applied: tuple[Server, ...] = ()
+        self._leaving: tuple[str, ...] = ()
+        self._pid = 0
+
+    async def look(self, members: Iterable[Member]) -> Sight:
+        """Without changing anything. Raises PlatformError."""
+        own = await asyncio.to_thread(files.snippets, self._table.snippets)
+        worker, present = await self._see()
+        wanted = plan(self._table, members, names=names(present.values()), snippets=own)
+        return Sight(wanted, worker, present, await asyncio.to_thread(files.read, self._config))
+
+    async def apply(self, members: Iterable[Member]) -> Outcome:
+        """Make HAProxy agree with the members. Raises PlatformError; what runs is then as it was, or nearer to it.
+
+        No member at all changes nothing: that comes from a registry that has just begun, while HAProxy's own checks
+        know better which nodes serve.
+        """
+        own = await asyncio.to_thread(files.snippets, self._table.snippets)
+        away: PlatformError | None = None
+        worker, present = Worker(0, ""), dict[str, Running]()
+        try:
+            worker, present = await self._see()
+        except PlatformError as error:  # its file is brought up to date all the same, for when it comes back
+            away = error
+        wanted = plan(self._table, members, names=names(present.values()), snippets=own)
+        text = await asyncio.to_thread(files.read, self._config)
+        if not wanted.servers and text is not None and text.startswith(MARK):
+            return Outcome((), wanted.refused, idle=True)
+        told = self._drift(text, worker, present)
+        if text != wanted.text:
+            self._must_reload |= text is not None and not untouched(text)
+            await self._replace(wanted.text)
+        self._written = wanted.text
+        if away is not None:
+            raise away
+        return await self._bring(wanted, worker, present, told)
+
+    async def _bring(self, wanted: Plan, worker: Worker, present: dict[str, Running], told: tuple[str, ...]) -> Outcome:
+        missing = any(server.named and server.name not in present for server in wanted.servers)
+        reloading = self._must_reload or missing or worker.structure != wanted.structure
+        if reloading:
+            await self._reload(wanted)
+            worker, present = await self._see()
+        changed, leaving = await self._perform(wanted.servers, present)
+        self._applied, self._leaving, self._pid = wanted.servers, leaving, worker.pid
+        rotated, until = await self._certificate()
+        return Outcome(
+            wanted.servers,
+            wanted.refused,
+            reloaded=reloading,
+            rotated=rotated,
+            changed=changed,
+            drift=told,
+            leaving=leaving,
+            certificate_until=until,
+        )
+
+    async def _see(self) -> tuple[Worker, dict[str, Running]]:
+        return await self._master.worker(), await self._master.servers()
+
+    def _drift(self, text: str | None, worker: Worker, present: dict[str, Running]) -> tuple[str, ...]:
+        found = []
+        if self._written is not None and text != self._written:
+            found.append("the configuration file was changed by hand")
+        if worker.pid == self._pid:  # another one has begun with what the file said
+            found += drift(self._applied, self._leaving, present)
+        return tuple(dict.fromkeys(found))
+
+    async def _replace(self, text: str) -> None:
+        beside = await asyncio.to_thread(files.write_beside, self._config, text)
+        try:
+            await check(self._table.binary, beside)
+            await asyncio.to_thread(files.keep_foreign, self._config)
+            await asyncio.to_thread(files.put_in_place, beside, self._config)
+        finally:
+            await asyncio.to_thread(files.discard, beside)
+
+    async def _reload(self, wanted: Plan) -> None:
+        self._must_reload = True
+        state = server_state(await self._master.server_states(), wanted.servers)
+        beside = await asyncio.to_thread(files.write_beside, self._state, state)
+        await asyncio.to_thread(files.put_in_place, beside, self._state)
+        await self._master.reload()
+        self._must_reload = False
+
+    async def _perform(
+        self, wanted: tuple[Server, ...], present: dict[str, Running]
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What was done, in words, and which servers cannot go yet."""
+        changed: list[str] = []
+        leaving: dict[str, None] = {}
+        for _ in range(_ROUNDS):
+            todo = [step for step in steps(wanted, present) if step.server not in leaving]
+            if not todo:
+                break
+            for step in todo:
+                if await self._take(step):
+                    changed += step.commands
+                else:
+                    leaving[step.server] = None
+            present = await self._master.servers()
+        return tuple(changed), tuple(leaving)
+
+    async def _take(self, step: Step) -> bool:
+        """Whether HAProxy has obeyed."""
+        for command in step.commands:
+            try:
+                await self._master.obey(command)
+            except PlatformError as error:
+                if step.refusable and error.code == "haproxy_refused":
+                    return False
+                raise
+        return True
+
+    async def _certificate(self) -> tuple[bool, str]:
+        """Whether the certificate was exchanged, and until when the one in use is valid."""
+        file = Path(self._table.certificate)
+        if not (self._table.certificate and self._table.tls_bind) or await asyncio.to_thread(file.is_dir):
+            return False, ""
+        in_use, until = await self._master.certificate(str(file))
+        pem, found = await asyncio.to_thread(files.fingerprint, file)
+        if found == in_use:
+            return False, until
+        await check(self._table.binary, self._config)  # tells what is wrong with it, or that its key does not match
+        await self._master.replace_certificate(str(file), pem)
+        return True, (await self._master.certificate(str(file)))[1]
