@@ -81,7 +81,7 @@ def servers(
     ids: set[str] = set()
     refused: list[PlatformError] = []
     for member in sorted(members, key=lambda member: (member.node_id, member.incarnation)):
-        if not member.client_url:  # takes part in the cluster without clients: the registry
+        if member.role != "node" or not member.client_url:  # takes part in the cluster without clients
             continue
         try:
             entry = server(member)
