@@ -20,6 +20,7 @@ from wsplatform.web.admin import doc, routes
 from wsplatform.web.admin.audit import audit_routes
 from wsplatform.web.admin.channels import channel_routes
 from wsplatform.web.admin.cluster import Cluster
+from wsplatform.web.admin.events import Sources, event_routes
 from wsplatform.web.admin.gate import Gate
 from wsplatform.web.admin.keys import key_routes
 from wsplatform.web.admin.metrics import metric_routes
@@ -105,6 +106,7 @@ def operators_face(
         *key_routes(service.configuration),
         *audit_routes(service.audit),
         *metric_routes(service.metrics),
+        *event_routes(Sources(service, service.configuration, plugins, service.audit, service.metrics)),
     )
     document = openapi.document((doc.part(areas), server_api_doc.part()))
     return [routes.blueprint(areas, gate), docs_blueprint(document), dashboard_blueprint()]

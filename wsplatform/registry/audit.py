@@ -65,8 +65,8 @@ class Audit:
         self._recorded += 1
         if self._recorded % PRUNE_EVERY == 0:
             self.prune()
-        for listener in tuple(self._listeners):
-            listener(entry)
+        for listener in self._listeners:
+            asyncio.get_running_loop().call_soon(listener, entry)
 
     async def find(self, wanted: Wanted) -> list[Entry]:
         """Raises RequestError `database_unavailable`."""
@@ -77,10 +77,9 @@ class Audit:
         prune = partial(audit_rows.prune, oldest=oldest, per_action=MAX_OF_ACTION, at_most=_PRUNE_AT_ONCE)
         self._store.submit(prune, durable=False)
 
-    def subscribe(self, listener: Callable[[Entry], None]) -> Callable[[], None]:
-        """Call `listener` with each entry that is committed from now on; what is returned ends that."""
+    def subscribe(self, listener: Callable[[Entry], None]) -> None:
+        """Call `listener` soon with each entry that is committed from now on."""
         self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener)
 
     def _settled(self, future: asyncio.Future[Entry]) -> None:
         if future.exception() is None:

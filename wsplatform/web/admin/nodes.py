@@ -165,19 +165,19 @@ class _Cluster:
         records = await self._nodes.nodes()
         wanted = (record for record in records if _wanted(record, call.query))
         taken, following = page(wanted, lambda record: record.member.node_id, str, call.query)
-        items = [_node(record) for record in taken]
+        items = [node_item(record) for record in taken]
         return json_reply(NodePage(view=self._nodes.view.number, items=items, next=following))
 
     async def links(self, call: Call[LinkQuery, None]) -> HTTPResponse:
-        found = (_link(record.member.node_id, link) for record in await self._nodes.nodes() for link in record.links)
+        found = (
+            link_item(record.member.node_id, link) for record in await self._nodes.nodes() for link in record.links
+        )
         wanted = (link for link in found if _wanted_link(link, call.query))
         taken, following = page(wanted, lambda link: (link.node, link.peer), tuple[str, str], call.query)
         return json_reply(LinkPage(items=taken, next=following))
 
     async def plugins(self, call: Call[PageQuery, None]) -> HTTPResponse:
-        found = sorted(self._plugins().items())
-        taken, following = page(found, lambda item: item[0], str, call.query)
-        items = [_plugin(name, status) for name, status in taken]
+        items, following = page(plugin_items(self._plugins()), lambda item: item.name, str, call.query)
         return json_reply(PluginPage(items=items, next=following))
 
 
@@ -198,12 +198,12 @@ def _wanted_link(link: LinkItem, asked: LinkQuery) -> bool:
     return asked.node in ("", link.node) and asked.peer in ("", link.peer) and asked.state in (UNSET, link.state)
 
 
-def _link(node_id: str, link: LinkStatus) -> LinkItem:
+def link_item(node_id: str, link: LinkStatus) -> LinkItem:
     told = msgspec.structs.asdict(link)
     return LinkItem(node=node_id, peer=told.pop("node_id"), **told)
 
 
-def _node(record: NodeRecord) -> NodeItem:
+def node_item(record: NodeRecord) -> NodeItem:
     member = record.member
     return NodeItem(
         id=member.node_id,
@@ -219,3 +219,7 @@ def _node(record: NodeRecord) -> NodeItem:
         config=record.config,
         status=record.status,
     )
+
+
+def plugin_items(plugins: Mapping[str, PluginStatus]) -> list[PluginItem]:
+    return [_plugin(name, status) for name, status in sorted(plugins.items())]
