@@ -15,6 +15,7 @@ from tests.support.certificates import Authority
 from tests.support.client import Client
 from tests.support.processes import Cluster, Process, free_port
 from tests.support.wait import eventually
+from tests.support.workers import Workers
 from wsplatform.net.tls import Tls, TlsFiles
 
 
@@ -57,6 +58,7 @@ async def test_a_cluster_whose_node_faces_are_tls_lets_in_who_is_trusted_and_tru
     authority = Authority(tmp_path)
     async with TlsCluster(tmp_path, authority) as cluster:
         await forwards(cluster)
+        assert (await cluster.admin("GET", "sessions"))["missing"] == []
         members = (await cluster.admin("GET", "nodes"))["items"]
         assert {member["cluster_url"] for member in members} == {
             f"wss://127.0.0.1:{node_face(node)}" for node in cluster.nodes
@@ -77,6 +79,23 @@ async def test_a_cluster_whose_node_faces_are_tls_lets_in_who_is_trusted_and_tru
         use(odd, Authority(tmp_path / "other").issue("n2"))
         odd.start()
         await eventually(lambda: "[certificate_untrusted]" in odd.log.read_text(), within=20)
+
+
+async def test_the_registry_beside_workers_shows_its_certificate_to_ask_them(tmp_path: Path) -> None:
+    files = Authority(tmp_path).issue("host")
+    settings = {
+        "WSP_CLUSTER__TLS_CERTIFICATE": files.certificate,
+        "WSP_CLUSTER__TLS_KEY": files.key,
+        "WSP_CLUSTER__TLS_CA": files.authorities,
+        "WSP_CLUSTER__PORT": str(free_port()),
+    }
+    async with Workers("--workers", "2", settings=settings) as host, Client(host.http, host.url) as client:
+
+        async def found() -> bool:
+            page = await host.admin("GET", "sessions")
+            return (page["missing"], [item["id"] for item in page["items"]]) == ([], [client.id])
+
+        await eventually(found)
 
 
 async def test_a_certificate_that_cannot_be_used_is_told_at_the_start(tmp_path: Path) -> None:

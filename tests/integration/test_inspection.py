@@ -319,3 +319,32 @@ async def test_no_subscribe_and_no_publication_needs_the_registry(cluster: Clust
     for node in cluster.nodes:
         warnings = [line for line in node.log.read_text().splitlines() if " WARNING " in line]
         assert not [line for line in warnings if "ropped" in line or "No connection" in line], warnings
+
+
+async def test_a_node_that_holds_the_registry_answers_for_itself_and_asks_the_others(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path, nodes=1, settings={"WSP_CLUSTER__TRANSPORT": "http"}, role="all")
+    async with cluster:
+        cluster.nodes.append(cluster.registry)
+        await reached(cluster)
+        assert [node["id"] for node in (await cluster.admin("GET", "nodes"))["items"]] == ["n1", "registry-1"]
+        async with clients(cluster, each=1) as found, watching(cluster, "all") as seen:
+            channel = await cluster.admin("GET", "channels/all")
+            assert (channel["nodes"], channel["missing"]) == ({"n1": 1, "registry-1": 1}, [])
+            for node in cluster.nodes:
+                await cluster.api(node, "publish", channel="all", data=node.name)
+                assert (await anext(seen))[1]["data"] == node.name
+            assert await ask(cluster, "POST", "publish", {"channel": "all", "data": 1}) == (200, {})
+            assert (await anext(seen))[1]["data"] == 1
+            for [client] in found.values():
+                await eventually(lambda: client.publications["all"] == ["n1", "registry", 1])  # noqa: B023
+            assert [item["id"] for item in await pages(cluster, "sessions")] == sorted(
+                client.id for [client] in found.values()
+            )
+            status, body = await ask(cluster, "POST", "nodes/registry-1/drain")
+            assert (status, body["error"]["code"]) == (409, "holds_registry")
+            for [client] in found.values():
+                assert (await ask(cluster, "DELETE", f"sessions/{client.id}"))[0] == 204
+                await eventually(lambda: client.close_code == 3503)  # noqa: B023
+            assert await pages(cluster, "sessions") == []
+            assert await ask(cluster, "POST", "nodes/n1/drain") == (202, {"node": "n1", "state": "draining"})
+            assert await asyncio.to_thread(cluster.nodes[0].wait) == 0

@@ -53,6 +53,29 @@ async def test_it_says_where_it_listens_and_which_processes_it_consists_of(share
 
 
 @on_shared
+async def test_the_registry_asks_all_workers(shared: Workers) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(Client(shared.http, shared.url)) for _ in range(20)]
+
+        async def found() -> bool:
+            page = await shared.admin("GET", "sessions")
+            assert page["missing"] == []
+            return sorted(item["id"] for item in page["items"]) == sorted(client.id for client in clients)
+
+        await eventually(found)
+
+
+async def test_a_worker_that_is_drained_ends_and_runs_again(host: Workers) -> None:
+    before = host.pids
+    assert await host.admin("POST", "nodes/host-1/drain") == {"node": "host-1", "state": "draining"}
+    await eventually(lambda: before[0] not in host.pids, within=20)
+    await eventually(lambda: len(host.pids) == 2, within=20)
+    await eventually(host.whole, within=20)
+    assert before[1] in host.pids
+    assert "host-1 has ended (exit status 0)" in host.errors
+
+
+@on_shared
 async def test_two_thousand_connections_are_spread_evenly(shared: Workers) -> None:
     async with contextlib.AsyncExitStack() as stack:
         for _ in range(20):

@@ -104,7 +104,8 @@ class Process:
 class Cluster:
     """`async with Cluster(folder, nodes=3) as cluster`: a registry and nodes, ready; keys made.
 
-    hosts: where the registry and each node run, in this order.
+    hosts: where the registry and each node run, in this order. role: of the registry's process; "all": it is a node as
+    well, registry-1.
     """
 
     def __init__(
@@ -113,6 +114,7 @@ class Cluster:
         nodes: int = 3,
         settings: dict[str, str] | None = None,
         hosts: Sequence[Host] = (),
+        role: str = "registry",
     ) -> None:
         hosts = hosts or (HERE,) * (nodes + 1)
         self.admin_key = secrets.token_hex(32)
@@ -127,7 +129,8 @@ class Cluster:
             **(settings or {}),
         }
         arguments = ["--env", "test", "--role"]
-        self.registry = Process("registry", [*arguments, "registry"], environment, folder, hosts[0])
+        own = [*arguments, role, *(["--set", "node.id=registry-1"] if role == "all" else [])]
+        self.registry = Process("registry", own, environment, folder, hosts[0])
         environment = {**environment, "WSP_REGISTRY__URL": self.registry.url}
         self.nodes = [
             Process(

@@ -96,3 +96,22 @@ async def test_nodes_that_reach_each_other_go_on_by_http_while_the_server_is_awa
             await cluster.api(second, "publish", channel="c", data=2)
             await eventually(lambda: client.publications["c"] == [1, 2], within=10)
             server.start()
+
+
+async def test_the_registry_asks_all_nodes_and_watches(cluster: Cluster) -> None:
+    async with Client(cluster.http, cluster.nodes[0].url) as client:
+        await client.subscribe("watched")
+
+        async def found() -> bool:
+            page = await cluster.admin("GET", "channels?contains=watched")
+            return (
+                page["items"] == [{"channel": "watched", "subscribers": 1, "nodes": {"n1": 1}}] and not page["missing"]
+            )
+
+        await eventually(found)
+        url = f"{cluster.registry.url}/admin/v1/channels/watched/watch"
+        async with cluster.http.get(url, headers={"X-API-Key": cluster.admin_key}) as response:
+            assert await response.content.readline() == b"event: watching\n"
+            await cluster.api(cluster.nodes[2], "publish", channel="watched", data=7)
+            lines = [await response.content.readline() for _ in range(4)]
+            assert b'"data":7' in lines[-1]
