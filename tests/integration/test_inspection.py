@@ -170,6 +170,9 @@ async def test_a_disconnect_reaches_the_session_that_is_named_and_no_other(
         assert [client.close_code for some in found.values() for client in some if client is not victim] == [None] * 5
         status, body = await ask(shared, "DELETE", f"sessions/{victim.id}")
         assert (status, body["error"]["code"]) == (404, "unknown_session")
+        [entry] = (await shared.admin("GET", f"audit?action=session.disconnect&contains={victim.id}"))["items"]
+        assert entry["before"] == {"user": USER, "node": "n3", "address": "127.0.0.1"}
+        assert entry["after"] == {"reconnect": reconnect == "true"}
 
 
 async def events(response: aiohttp.ClientResponse) -> AsyncIterator[tuple[str, Any]]:
@@ -235,9 +238,11 @@ async def test_a_publication_of_an_operator_reaches_all_within_the_limits_of_the
         assert await ask(shared, "POST", "publish", {"channel": "all", "data": {"n": 1}}) == (200, {})
         everybody = [client for some in found.values() for client in some]
         await eventually(lambda: all(client.publications["all"] == [{"n": 1}] for client in everybody))
+    [entry] = (await shared.admin("GET", "audit?action=publish"))["items"]
+    assert (entry["target"], entry["after"]) == ("all", {"bytes": 8})
     for body, status, code in (
-        ({"channel": "$all", "data": 1}, 403, "permission_denied"),
-        ({"channel": "a*", "data": 1}, 400, "bad_request"),
+        ({"channel": "$all", "data": 1}, 403, "reserved_channel"),
+        ({"channel": "a*", "data": 1}, 400, "invalid_channel"),
         ({"channel": "all"}, 400, "bad_body"),
         ({"channel": "all", "data": "x" * 1_048_576}, 413, "limit_exceeded"),
         ({"channel": "all", "data": "x" * 8_388_608}, 413, "limit_exceeded"),
@@ -274,6 +279,7 @@ async def test_a_node_that_is_drained_ends_well_and_its_clients_go_elsewhere(clu
         async with Client(cluster.http, cluster.nodes[1].url) as again:
             await again.subscribe("all")
             assert (await cluster.admin("GET", "channels/all"))["nodes"] == {"n2": 2, "n3": 1}
+    assert [entry["target"] for entry in (await cluster.admin("GET", "audit?action=node.drain"))["items"]] == ["n1"]
     for node in ("n1", "registry"):
         status, body = await ask(cluster, "POST", f"nodes/{node}/drain")
         assert (status, body["error"]["code"]) == (404, "unknown_node")

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from sanic import HTTPResponse
 
-from wsplatform.registry.records import Action, Entry, Wanted
+from wsplatform.registry.records import Action, Actor, Entry, Wanted
 from wsplatform.web.admin.requests import cursor_of, place_of
 from wsplatform.web.admin.routes import Call, Reply, Route, json_reply
 from wsplatform.web.admin.types import MAX_TEXT, PageQuery
@@ -20,6 +20,19 @@ class Log(Protocol):
     """registry/audit.py: Audit."""
 
     async def find(self, wanted: Wanted) -> list[Entry]: ...
+
+
+class Audit(Protocol):
+    """registry/audit.py: Audit, for who does something that is no change of the registry's own."""
+
+    async def record(
+        self,
+        actor: Actor,
+        action: Action,
+        target: str,
+        before: dict[str, Any] | None = ...,
+        after: dict[str, Any] | None = ...,
+    ) -> None: ...
 
 
 class AuditQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -10,6 +10,8 @@ from msgspec import Raw
 from sanic import HTTPResponse
 
 from wsplatform.errors import CommandError, RequestError
+from wsplatform.web.admin.audit import Audit
+from wsplatform.web.admin.channels import check_channel
 from wsplatform.web.admin.cluster import Cluster, answers_of
 from wsplatform.web.admin.nodes import Nodes
 from wsplatform.web.admin.routes import Call, Parameter, Reply, Route, json_reply
@@ -39,8 +41,8 @@ class NodeOrder(msgspec.Struct, frozen=True, kw_only=True):
 _NODE: Final = (Parameter("id", "The node's id."),)
 
 
-def order_routes(cluster: Cluster, nodes: Nodes) -> tuple[Route[Any, Any], ...]:
-    area = _Orders(cluster, nodes)
+def order_routes(cluster: Cluster, nodes: Nodes, audit: Audit) -> tuple[Route[Any, Any], ...]:
+    area = _Orders(cluster, nodes, audit)
     return (
         Route(
             "POST",
@@ -50,7 +52,7 @@ def order_routes(cluster: Cluster, nodes: Nodes) -> tuple[Route[Any, Any], ...]:
             "Publish on a channel",
             {200: Reply("Done, as by the server API.", Published)},
             body=PublicationBody,
-            refusals=(404, 503),
+            refusals=(403, 404, 503),
             max_body=sys.maxsize,
         ),
         Route(
@@ -67,14 +69,18 @@ def order_routes(cluster: Cluster, nodes: Nodes) -> tuple[Route[Any, Any], ...]:
 
 
 class _Orders:
-    def __init__(self, cluster: Cluster, nodes: Nodes) -> None:
+    def __init__(self, cluster: Cluster, nodes: Nodes, audit: Audit) -> None:
         self._cluster = cluster
         self._nodes = nodes
+        self._audit = audit
 
     async def publish(self, call: Call[None, PublicationBody]) -> HTTPResponse:
         told = call.body
+        check_channel(told.channel)
         try:
             publication = api.Publish(channel=told.channel, data=_checked(told.data), tags=told.tags).publication()
+            size = {"bytes": len(memoryview(publication.data))}
+            await self._audit.record(call.caller.actor, "publish", told.channel, after=size)
             await self._cluster.publish(told.channel, publication)
         except CommandError as error:
             status = 503 if error.temporary else api.http_status(error.number)
@@ -89,6 +95,7 @@ class _Orders:
         member = next((member for member in self._nodes.view.nodes if member.node_id == node_id), None)
         if member is None:
             raise RequestError(404, "unknown_node", "There is no node with this id: list the nodes to see them.")
+        await self._audit.record(call.caller.actor, "node.drain", node_id)
         answers, _ = answers_of(await self._cluster.ask(wire.Drain(member.incarnation), node_id), wire.Done)
         if not answers:
             silent = f"Node {node_id} has not answered. It may be ending all the same: look at the list of nodes."

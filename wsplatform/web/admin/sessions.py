@@ -10,6 +10,7 @@ from sanic import HTTPResponse
 
 from wsplatform.core.merge import Page, merge
 from wsplatform.errors import FORCE_NO_RECONNECT, FORCE_RECONNECT, RequestError
+from wsplatform.web.admin.audit import Audit
 from wsplatform.web.admin.cluster import Cluster, answers_of
 from wsplatform.web.admin.requests import cursor_of, place_of
 from wsplatform.web.admin.routes import Call, Parameter, Reply, Route, empty_reply, json_reply
@@ -71,8 +72,8 @@ class SessionState(SessionItem, frozen=True, kw_only=True):
 _SESSION: Final = (Parameter("id", "The session's id, which its client knows as client id."),)
 
 
-def session_routes(cluster: Cluster) -> tuple[Route[Any, Any], ...]:
-    area = _Sessions(cluster)
+def session_routes(cluster: Cluster, audit: Audit) -> tuple[Route[Any, Any], ...]:
+    area = _Sessions(cluster, audit)
     return (
         Route(
             "GET",
@@ -109,8 +110,9 @@ def session_routes(cluster: Cluster) -> tuple[Route[Any, Any], ...]:
 
 
 class _Sessions:
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, audit: Audit) -> None:
         self._cluster = cluster
+        self._audit = audit
 
     async def page(self, call: Call[SessionsQuery, None]) -> HTTPResponse:
         asked = call.query
@@ -143,7 +145,13 @@ class _Sessions:
 
     async def end(self, call: Call[EndQuery, None]) -> HTTPResponse:
         why = FORCE_RECONNECT if call.query.reconnect else FORCE_NO_RECONNECT
-        await self._find(wire.EndSession(call.path["id"], why.code, why.reason), wire.Done)
+        session_id = call.path["id"]
+        node_id, details = await self._find(wire.DescribeSession(session_id), wire.SessionDetails)
+        session = details.session
+        before = {"user": session.user, "node": node_id, "address": session.address}
+        after = {"reconnect": call.query.reconnect}
+        await self._audit.record(call.caller.actor, "session.disconnect", session_id, before, after)
+        await self._find(wire.EndSession(session_id, why.code, why.reason), wire.Done)
         return empty_reply()
 
     async def _find(self, question: wire.Question, kind: type[T]) -> tuple[str, T]:
