@@ -104,7 +104,7 @@ class RegistryServer:
         listener: socket.socket = bind("127.0.0.1", self._port)
         self._port = listener.getsockname()[1]
         blueprint = cluster_blueprint(self.service, self.identity, self.limits)
-        app = make_app(f"registry-{next(_names)}", [blueprint], max_request_bytes=200_000)
+        app = make_app(f"registry-{next(_names)}", [blueprint], max_request_bytes=400_000)
         self._server = WebServer(app, listener, HttpProtocol)
         await self._server.start()
 

@@ -217,7 +217,8 @@ def test_shutdown_drains_reports_leaves_and_stops() -> None:
     run.tell(HeartbeatAnswered())
     run.tick()
     run.tell(HeartbeatAnswered())
-    assert run.tell(Drained()) == (Leave(),)
+    assert run.tell(Drained()) == (SendHeartbeat(State.DRAINING, DRAINING, last=True),)
+    assert run.tell(HeartbeatAnswered()) == (Leave(),)
     assert run.tell(Left()) == (StopNow(failed=False),)
 
 
@@ -225,7 +226,25 @@ def test_leaving_waits_for_the_call_that_is_under_way() -> None:
     run = ready()
     run.tick()
     assert run.tell(DrainRequested(), Drained()) == ()
+    assert run.tell(HeartbeatAnswered()) == (SendHeartbeat(State.DRAINING, DRAINING, last=True),)
     assert run.tell(HeartbeatAnswered()) == (Leave(),)
+
+
+@pytest.mark.parametrize(
+    ("answer", "end"),
+    [(HeartbeatFailed(0.5), Leave()), (NotRegistered(), StopNow(False)), (Superseded(), StopNow(False))],
+)
+def test_a_last_report_that_goes_wrong_is_not_repeated(answer: Event, end: Command) -> None:
+    run = ready()
+    assert run.tell(DrainRequested(), Drained()) == (SendHeartbeat(State.DRAINING, DRAINING, last=True),)
+    assert run.tell(answer) == (end,)
+
+
+def test_a_node_that_the_registry_does_not_hear_leaves_without_a_last_report() -> None:
+    run = ready()
+    run.tick()
+    run.tell(HeartbeatFailed(0.5))
+    assert run.tell(DrainRequested(), Drained()) == (Leave(),)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from wsplatform import __version__
 from wsplatform.app.cluster import NodeCluster
 from wsplatform.app.parts import Process
 from wsplatform.app.transports import process_transport, start_failed
-from wsplatform.core.metrics import Recent
+from wsplatform.core.metrics import Measured, Recent, Sample
 from wsplatform.errors import PlatformError
 from wsplatform.model import ClusterConfig, LinkStatus, Member, NodeStatus, Publication, View
 from wsplatform.net.upgrade import Acceptor
@@ -25,6 +25,7 @@ from wsplatform.node.fanout import Fanout, Meter
 from wsplatform.node.inspection import Inspection
 from wsplatform.node.local_directory import LocalDirectory, LocalNode
 from wsplatform.node.membership import Membership
+from wsplatform.node.metrics import MetricsManager
 from wsplatform.node.policy import Policy
 from wsplatform.node.publisher import Publisher
 from wsplatform.node.registry_client import HttpRegistryClient, RegistryService
@@ -82,12 +83,13 @@ class NodePart:
             settings.registry.timeout_seconds,
             process.tls.connecting,
         )
-        self._membership = Membership(registry or self._http, self, self, process.tasks)
         self._clients = self._client_face()
         survey = Survey(self._relay)
         self._backend = self._make_backend(survey)
         inspection = Inspection(process.instance, self._sessions, self._subscriptions, self)
         self.cluster = NodeCluster(inspection, survey, LocalWatch(self._subscriptions), settings.api.survey_seconds)
+        self._metrics = MetricsManager(self.measured(), self._meter, self._subscriptions)
+        self._membership = Membership(registry or self._http, self, self, process.tasks, reports=self._metrics.reports)
         self._mesh_watch = _MeshWatch(self._relay, self._membership, process.addresses.cluster_url)
 
     async def start(self) -> None:
@@ -101,6 +103,8 @@ class NodePart:
         if self._process.settings.cluster.canary_seconds:
             self._canary.start()
             self._process.sweep.add(self._canary)
+        if self._process.settings.metrics.enabled:
+            self._metrics.start()
         await self._membership.start()
 
     async def drain(self) -> None:
@@ -111,6 +115,7 @@ class NodePart:
         """Close what `start` opened. Idempotent."""
         self._process.sweep.discard(self._mesh_watch)
         self._process.sweep.discard(self._canary)
+        self._metrics.stop()
         await self._relay.stop()
         await self._http.close()
 
@@ -148,6 +153,26 @@ class NodePart:
     def end(self) -> None:
         logger.info("The admin API has asked this node to end")
         self._stop.set()
+
+    def measured(self) -> Sequence[Measured]:
+        """All that counts in this node, its process included."""
+        return (
+            self,
+            self._publisher,
+            self._fanout,
+            self._backend.counts,
+            self._clients,
+            self._sessions,
+            self._subscriptions,
+            self._relay,
+            self._canary,
+            self._process.readings,
+            self._process.lag,
+        )
+
+    def measure(self) -> Iterator[Sample]:
+        yield Sample("sent", self._sent)
+        yield Sample("ready", float(self._membership.ready))
 
     # node/membership.py: LocalNode and MembershipEvents
 
@@ -224,6 +249,9 @@ class NodePart:
         await self._clients.drain(self._process.settings.node.drain_seconds)
         self._publisher.refuse(_STOPPING)
         await self._relay.stop()
+        if self._process.settings.metrics.enabled:
+            self._metrics.stop()
+            self._metrics.cut()
 
     @property
     def _sent(self) -> int:

@@ -8,6 +8,7 @@ there is merged into the summary when it holds many different names.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from heapq import nlargest
 from operator import itemgetter
 from typing import Final
@@ -19,6 +20,11 @@ GATHERED: Final = 8192
 """Different names until they are merged; as long as there are no more, counts are exact."""
 
 _count = itemgetter(1)
+
+
+def highest(counts: Mapping[str, int], limit: int) -> list[tuple[str, int]]:
+    """Those with the highest counts, highest first."""
+    return nlargest(limit, counts.items(), key=_count)
 
 
 class Busiest:
@@ -39,12 +45,12 @@ class Busiest:
             self._summary = self._reduced()
             gathered.clear()
 
-    def take(self, limit: int) -> list[tuple[str, int]]:
-        """The names with the highest counts, highest first, and begin anew."""
-        found = nlargest(limit, self._merged().items(), key=_count)
+    def take(self) -> dict[str, int]:
+        """The counts, and begin anew."""
+        merged = self._merged()
         self._gathered.clear()
         self._summary = {}
-        return found
+        return merged
 
     def __len__(self) -> int:
         """Names that are held."""

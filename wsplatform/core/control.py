@@ -26,7 +26,12 @@ from wsplatform.core.handshake import Identity, Initiator, Opener, PeerIdentity,
 from wsplatform.errors import HandshakeError, RequestError
 from wsplatform.model import Instance
 
-MAX_CALL_BYTES: Final = 131_072
+MAX_CALL_BYTES: Final = 262_144
+"""Room for what a node tells of each of some hundred peers."""
+
+CALL_OVERHEAD: Final = 4096
+"""What goes around the payload of a call, at the most: session, proof, seal."""
+
 MAX_REPLY_BYTES: Final = 33_554_432
 """Rules and keys of the whole cluster come in one reply."""
 

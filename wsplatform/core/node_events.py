@@ -154,10 +154,14 @@ class LoadChannels:
 
 @dataclass(frozen=True, slots=True)
 class SendHeartbeat:
-    """→ HeartbeatAnswered, HeartbeatFailed, NotRegistered, Superseded. `state`: the one to report."""
+    """→ HeartbeatAnswered, HeartbeatFailed, NotRegistered, Superseded. `state`: the one to report.
+
+    last: nothing is counted any more; what was is to be told now.
+    """
 
     state: State
     facts: Facts
+    last: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,8 @@ class Life:
 
     call: under way to the registry, sent at `sent`, reporting `told`. due: when the next one goes out.
     loading: LoadConfiguration or LoadChannels is under way. known: the registry has taken this instance in, once.
-    settled: the peers were reached once, or waited for until `settle_by`. drained: the clients are gone.
+    settled: the peers were reached once, or waited for until `settle_by`. drained: the clients are gone. told_all: the
+    last report has gone out.
     """
 
     timing: Timing = Timing()
@@ -102,6 +103,7 @@ class Life:
     settled: bool = False
     settle_by: float | None = None
     drained: bool = False
+    told_all: bool = False
 
     @property
     def draining(self) -> bool:
@@ -283,9 +285,10 @@ def _register(life: Life, now: float) -> Result:
 
 
 def _heartbeat(life: Life, now: float) -> Result:
-    command = SendHeartbeat(life.state, life.facts)
+    command = SendHeartbeat(life.state, life.facts, last=life.drained)
     state = State.ACTIVE if life.state is State.READY else life.state
-    return replace(life, state=state, call=Call.HEARTBEAT, sent=now, told=life.facts, due=None), (command,)
+    life = replace(life, state=state, call=Call.HEARTBEAT, sent=now, told=life.facts, due=None, told_all=life.drained)
+    return life, (command,)
 
 
 def _report_or_leave(life: Life, now: float) -> Result:
@@ -297,6 +300,8 @@ def _report_or_leave(life: Life, now: float) -> Result:
 def _leave(life: Life, now: float) -> Result:
     if not life.known:
         return _stop(life, now, failed=False)
+    if life.registered and not life.told_all:
+        return _heartbeat(life, now)
     return replace(life, call=Call.LEAVE, due=None, registered=False), (Leave(),)
 
 

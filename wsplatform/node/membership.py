@@ -11,6 +11,7 @@ from typing import Final, Protocol, assert_never
 import msgspec
 from loguru import logger
 
+from wsplatform.core.control import CALL_OVERHEAD, MAX_CALL_BYTES
 from wsplatform.core.node_events import (
     Begin,
     ChannelsLoaded,
@@ -41,6 +42,7 @@ from wsplatform.core.node_events import (
     Tick,
 )
 from wsplatform.core.node_life import Life, Timing, step
+from wsplatform.core.reports import Reports
 from wsplatform.core.throttle import Throttle
 from wsplatform.errors import PlatformError, RequestError
 from wsplatform.model import ClusterConfig, Heartbeat, Known, LinkStatus, Member, NodeStatus, View
@@ -82,7 +84,10 @@ class LocalNode(Protocol):
 
 
 class Membership:
-    """This node's place in the cluster. The client stays the caller's, to be closed after drain_and_leave()."""
+    """This node's place in the cluster. The client stays the caller's, to be closed after drain_and_leave().
+
+    reports: what is to be told with the heartbeats; the last ones before the node leaves.
+    """
 
     def __init__(
         self,
@@ -91,6 +96,7 @@ class Membership:
         events: MembershipEvents,
         tasks: Tasks,
         timing: Timing = Timing(),  # noqa: B008 - immutable
+        reports: Reports | None = None,
     ) -> None:
         self.view: View | None = None
         self.config: ClusterConfig | None = None
@@ -99,6 +105,7 @@ class Membership:
         self._local = local
         self._events = events
         self._tasks = tasks
+        self._reports = Reports() if reports is None else reports
         self._life = Life(timing)
         self._member: Member | None = None
         self._news: tuple[ClusterConfig, View] | None = None
@@ -152,7 +159,8 @@ class Membership:
     async def drain_and_leave(self, drain: Callable[[], Awaitable[None]] | None = None) -> None:
         """Become unready at once, report that while `drain` moves the clients away, then leave the cluster. Idempotent.
 
-        The registry is asked to let go once: one that is away costs the client's timeout at most.
+        What `drain` has left in the reports is told then. The registry is asked once: one that is away costs the
+        client's timeout twice at most.
         """
         self._tell(DrainRequested())
         try:
@@ -217,8 +225,8 @@ class Membership:
                 return await self._register(facts)
             case LoadChannels():
                 return self._load_channels()
-            case SendHeartbeat(state, facts):
-                return await self._heartbeat(state, facts)
+            case SendHeartbeat():
+                return await self._heartbeat(command)
             case Leave():
                 return await self._leave()
             case ScheduleAt() | StopNow():
@@ -252,29 +260,42 @@ class Membership:
             self._hand_out(config, view)
         return ChannelsLoaded()
 
-    async def _heartbeat(self, state: State, facts: Facts) -> Event:
-        known = self._known
-        status = msgspec.structs.replace(
-            self._local.status(), state=state.value, ready=facts.ready, draining=facts.draining
-        )
+    async def _heartbeat(self, command: SendHeartbeat) -> Event:
+        while True:
+            waiting = len(self._reports)
+            answer = await self._report(command)
+            more = command.last and 0 < len(self._reports) < waiting
+            if not more or not isinstance(answer, HeartbeatAnswered):
+                return answer
+
+    async def _report(self, command: SendHeartbeat) -> Event:
         try:
-            reply = await self._client.heartbeat(
-                Heartbeat(
-                    instance=self._own.instance,
-                    view=known.view,
-                    config=known.config,
-                    status=status,
-                    links=self._local.links(),
-                )
-            )
+            reply = await self._client.heartbeat(self._beat(command))
         except PlatformError as error:
             if _says(error, "not_registered"):
                 logger.info("The registry does not know this node any more, which registers again")
                 return NotRegistered()
             return self._failed(error, HeartbeatFailed)
         self._answered()
+        self._reports.acknowledge(reply.reports)
         self._hand_out(reply.config, reply.view)
         return HeartbeatAnswered()
+
+    def _beat(self, command: SendHeartbeat) -> Heartbeat:
+        known = self._known
+        facts = command.facts
+        status = msgspec.structs.replace(
+            self._local.status(), state=command.state.value, ready=facts.ready, draining=facts.draining
+        )
+        beat = Heartbeat(
+            instance=self._own.instance,
+            view=known.view,
+            config=known.config,
+            status=status,
+            links=self._local.links(),
+        )
+        room = MAX_CALL_BYTES - CALL_OVERHEAD - len(msgspec.msgpack.encode(beat))
+        return msgspec.structs.replace(beat, reports=self._reports.batch(room))
 
     async def _leave(self) -> Event:
         try:
