@@ -100,7 +100,7 @@ class ChannelRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     max_bytes: int = 0
 
 
-Scope = Literal["admin", "api"]
+Scope = Literal["admin", "api", "metrics"]
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):

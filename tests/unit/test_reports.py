@@ -49,9 +49,7 @@ class Registry(RuleBasedStateMachine):
         counters = {"deliveries": {"": float(deliveries)}, "link_sent": {label: float(number)}}
         buckets = {"fanout": {"": {number: deliveries}}}
         began, self.ended = self.ended, self.ended + 10
-        told = MetricReport(
-            number=0, began=began, ended=self.ended, counters=counters, gauges={}, histograms=buckets
-        )
+        told = MetricReport(number=0, began=began, ended=self.ended, counters=counters, gauges={}, histograms=buckets)
         self.reports.add(told)
         self.counted.update(_sums(told))
 
@@ -179,7 +177,12 @@ def test_increases_are_those_since_the_last_cut() -> None:
 def test_a_counter_that_begins_anew_counts_from_there() -> None:
     increases = Increases()
     totals = [increases.cut([Sample("link_sent", value, "a")], Times(0, 1)).counters for value in (5, 7, 3, 4)]
-    assert totals == [{"link_sent": {"a": 5}}, {"link_sent": {"a": 2}}, {"link_sent": {"a": 3}}, {"link_sent": {"a": 1}}]
+    assert totals == [
+        {"link_sent": {"a": 5}},
+        {"link_sent": {"a": 2}},
+        {"link_sent": {"a": 3}},
+        {"link_sent": {"a": 1}},
+    ]
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ from wsplatform.transports.base import Answering, Described, Inbound, Peer
 from wsplatform.web.calls import calls_blueprint
 from wsplatform.web.client_face import PATH, CentrifugeAcceptor, token_verifier
 from wsplatform.web.examples import examples_blueprint
+from wsplatform.web.prometheus import Keys
 from wsplatform.web.server_api import server_api_blueprint
 
 MISSING_SECONDS = 10.0
@@ -88,7 +89,7 @@ class NodePart:
         self._backend = self._make_backend(survey)
         inspection = Inspection(process.instance, self._sessions, self._subscriptions, self)
         self.cluster = NodeCluster(inspection, survey, LocalWatch(self._subscriptions), settings.api.survey_seconds)
-        self._metrics = MetricsManager(self.measured(), self._meter, self._subscriptions)
+        self._metrics = MetricsManager((*self.measured(), *process.measured), self._meter, self._subscriptions)
         self._membership = Membership(registry or self._http, self, self, process.tasks, reports=self._metrics.reports)
         self._mesh_watch = _MeshWatch(self._relay, self._membership, process.addresses.cluster_url)
 
@@ -154,8 +155,12 @@ class NodePart:
         logger.info("The admin API has asked this node to end")
         self._stop.set()
 
+    @property
+    def keys(self) -> Keys:
+        return self._policy
+
     def measured(self) -> Sequence[Measured]:
-        """All that counts in this node, its process included."""
+        """All that counts in this node."""
         return (
             self,
             self._publisher,
@@ -166,8 +171,6 @@ class NodePart:
             self._subscriptions,
             self._relay,
             self._canary,
-            self._process.readings,
-            self._process.lag,
         )
 
     def measure(self) -> Iterator[Sample]:

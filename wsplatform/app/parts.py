@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wsplatform.app.addresses import Addresses
 from wsplatform.core.handshake import Identity, Role
+from wsplatform.core.metrics import Measured
 from wsplatform.model import Instance
 from wsplatform.net.sweep import Sweep
 from wsplatform.net.tasks import Tasks
@@ -24,6 +26,11 @@ class Process:
     tls: Tls
     readings: ProcessReadings
     lag: LoopLag
+
+    @property
+    def measured(self) -> Sequence[Measured]:
+        """What counts in every process."""
+        return (self.readings, self.lag)
 
     def identity(self, role: Role) -> Identity:
         cluster = self.settings.cluster

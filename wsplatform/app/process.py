@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from loguru import logger
+from sanic import Blueprint
 
+from wsplatform import __version__
 from wsplatform.app.addresses import Inherited, new_instance, open_addresses
 from wsplatform.app.node import NodePart
 from wsplatform.app.parts import Process
@@ -23,6 +25,7 @@ from wsplatform.node.process import LoopLag, ProcessReadings
 from wsplatform.settings import Settings
 from wsplatform.settings_load import check_production
 from wsplatform.web.health import health_blueprint
+from wsplatform.web.prometheus import About, prometheus_blueprint
 from wsplatform.web.server import WebServer, make_app
 from wsplatform.web.upgrade import HeadLimits, protocol_factory
 
@@ -152,13 +155,14 @@ async def _open_registry(stack: AsyncExitStack, process: Process, role: Role) ->
 def _servers(process: Process, parts: tuple[RegistryPart | None, NodePart | None], health: Health) -> list[WebServer]:
     """The clients', and those of the node face where it has addresses of its own."""
     registry, node = parts
+    running = _parts(registry, node)
     settings, addresses = process.settings, process.addresses
-    public = [health_blueprint(health)]
+    public = _watched(process, parts, health)
     if registry is not None:
         public.extend(registry.blueprints(node.cluster if node is not None else None))
     if node is not None:
         public.extend(node.blueprints())
-    private = [face for part in _parts(registry, node) for face in part.node_face()]
+    private = [face for part in running for face in part.node_face()]
     routes: dict[str, Acceptor] = dict(node.client_acceptors()) if node is not None else {}
     mesh = dict(node.mesh_acceptors()) if node is not None else {}
     if addresses.node is None:
@@ -172,9 +176,21 @@ def _servers(process: Process, parts: tuple[RegistryPart | None, NodePart | None
         ("neighbours", addresses.local, None),
     ):
         if listener is not None:
-            face = make_app(f"{name}-{ending}", [health_blueprint(health), *private], settings.api.max_request_bytes)
+            face = make_app(
+                f"{name}-{ending}", [*_watched(process, parts, health), *private], settings.api.max_request_bytes
+            )
             servers.append(WebServer(face, listener, protocol_factory(mesh, process.sweep, head), tls))
     return servers
+
+
+def _watched(process: Process, parts: tuple[RegistryPart | None, NodePart | None], health: Health) -> list[Blueprint]:
+    """Health and metrics of the whole process, on each of its listeners: those of workers share the clients' port."""
+    registry, node = parts
+    running = _parts(registry, node)
+    measured = (*process.measured, *(one for part in running for one in part.measured()))
+    about = About(__version__, "" if node is None else process.instance.node_id, process.readings.began)
+    keys = None if process.settings.metrics.open else running[0].keys  # a registry knows all, a node what it was told
+    return [health_blueprint(health), prometheus_blueprint(measured, about, keys)]
 
 
 async def _prepare(stack: AsyncExitStack, servers: list[WebServer]) -> list[WebServer]:

@@ -11,6 +11,7 @@ from sanic import Blueprint
 from wsplatform.app.cluster import NoCluster
 from wsplatform.app.observer import Observer
 from wsplatform.app.parts import Process
+from wsplatform.core.metrics import Measured
 from wsplatform.errors import PlatformError, StartError
 from wsplatform.plugins.base import PluginStatus
 from wsplatform.plugins.host import Plugins
@@ -33,6 +34,7 @@ from wsplatform.web.admin.watch import watch_routes
 from wsplatform.web.cluster_api import cluster_blueprint
 from wsplatform.web.dashboard import dashboard_blueprint
 from wsplatform.web.docs import docs_blueprint
+from wsplatform.web.prometheus import Keys
 from wsplatform.web.proxies import Proxies
 
 
@@ -72,8 +74,15 @@ class RegistryPart:
         return [cluster_blueprint(self.service, self._process.identity("registry"))]
 
     def reasons(self) -> tuple[str, ...]:
-        """Why it is not ready: it has started, or there is no process."""
-        return ()
+        """Why it is not ready: on its way out; it has started, or there is no process."""
+        return ("the registry is shutting down",) if self.draining else ()
+
+    @property
+    def keys(self) -> Keys:
+        return self.service.configuration
+
+    def measured(self) -> Sequence[Measured]:
+        return (self.service,)
 
     async def _observe(self) -> None:
         """What is wrong with the mesh is not the registry's: nodes may have a transport that is not installed here."""

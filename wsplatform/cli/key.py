@@ -19,8 +19,8 @@ def command() -> None:
     multiple=True,
     default=["api"],
     show_default=True,
-    type=click.Choice(["api", "admin"]),
-    help="api: publish and the rest of /api; admin: rules, keys, nodes. May be repeated.",
+    type=click.Choice(["api", "admin", "metrics"]),
+    help="api: publish and the rest of /api; admin: rules, keys, nodes; metrics: /metrics. May be repeated.",
 )
 @click.option("--channel", "channels", multiple=True, help="Only these channels or patterns; may be repeated.")
 @json_option

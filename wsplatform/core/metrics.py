@@ -192,6 +192,8 @@ REGISTRY_METRICS: Final[Mapping[str, Metric]] = {
         Metric("nodes", "gauge", "Nodes of the view, by what they say of themselves.", label="state"),
         Metric("view", "gauge", "The number of the view that the registry gives out."),
         Metric("configuration", "gauge", "The version of the rules and keys that the registry gives out."),
+        Metric("database_up", "gauge", "Whether the database could be used the last time it was tried: 1 or 0."),
+        Metric("database_waiting", "gauge", "Operations that wait for the database, those under way among them."),
     )
 }
 """What a registry tells on `/metrics` only: it reports nothing to itself."""

@@ -69,6 +69,15 @@ class Configuration:
         """All keys, the one of the settings among them."""
         return self._ring
 
+    @property
+    def loaded(self) -> bool:
+        """Its keys are known: from the start on."""
+        return True
+
+    def key(self, text: str) -> ApiKey | None:
+        """The API key whose text this is."""
+        return self._ring.find(text)
+
     def rules(self) -> tuple[ChannelRule, ...]:
         """The rules that were set, by pattern; the fallback rule of the settings is not one of them."""
         return self._stored.rules
@@ -181,7 +190,7 @@ def _check_key(name: str, scopes: tuple[Scope, ...], channels: tuple[str, ...]) 
     if not name.strip() or len(name) > MAX_KEY_NAME or not printable:
         raise RequestError(400, "invalid_key", f"A key needs a name of 1 to {MAX_KEY_NAME} printable characters.")
     if not scopes or len(set(scopes)) != len(scopes):
-        raise RequestError(400, "invalid_key", "A key needs at least one scope, and each once: admin, api.")
+        raise RequestError(400, "invalid_key", "A key needs at least one scope, and each once: admin, api, metrics.")
     if channels and "api" not in scopes:
         raise RequestError(400, "invalid_key", "Channel patterns restrict the scope api, which this key does not have.")
     if len(channels) > MAX_KEY_CHANNELS:

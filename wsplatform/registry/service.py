@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -16,6 +17,7 @@ from typing import Final
 import msgspec
 from loguru import logger
 
+from wsplatform.core.metrics import Sample
 from wsplatform.core.roster import Roster, Silence, check_member, superseded
 from wsplatform.errors import RegistryUnavailable, RequestError, StartError
 from wsplatform.model import (
@@ -189,6 +191,17 @@ class Registry:
         """As RegistryClient; an instance that is not in the view is none the worse for it."""
         self._check_running()
         await self._changed(lambda roster: roster.leave((instance,), self._clock()))
+
+    def measure(self) -> Iterator[Sample]:
+        states = Counter(
+            "draining" if one.draining else "ready" if one.ready else "not_ready" for one in self._view.members
+        )
+        for state in ("ready", "not_ready", "draining"):
+            yield Sample("nodes", states[state], state)
+        yield Sample("view", self._view.number)
+        yield Sample("configuration", self.configuration.config.version)
+        yield Sample("database_up", float(self._store.works))
+        yield Sample("database_waiting", self._store.waiting)
 
     async def nodes(self) -> tuple[NodeRecord, ...]:
         """The nodes of the view, by id."""

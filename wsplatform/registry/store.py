@@ -50,6 +50,16 @@ class Store:
         self._ended: asyncio.Future[None] | None = None
         self._waiting = 0
 
+    @property
+    def waiting(self) -> int:
+        """Operations that are not done, those under way among them."""
+        return self._waiting
+
+    @property
+    def works(self) -> bool:
+        """The database could be used the last time it was tried."""
+        return not self._worker.trouble
+
     async def open(self) -> None:
         """Start the thread and connect. Raises StartError."""
         create_file(self._place)
