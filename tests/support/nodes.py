@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from wsplatform.core.handshake import Identity
 from wsplatform.core.node_life import Timing
+from wsplatform.core.reports import Reports
 from wsplatform.errors import PlatformError, StartError
 from wsplatform.model import ClusterConfig, Instance, LinkStatus, Member, NodeStatus, View
 from wsplatform.net.tasks import Tasks
@@ -35,7 +36,8 @@ class ObservedNode:
         self.unusable = False
         self.client = client
         self.tasks = Tasks()
-        self.membership = Membership(client, self, self, self.tasks, timing)
+        self.reports = Reports()
+        self.membership = Membership(client, self, self, self.tasks, timing, self.reports)
         self._settles = settles
 
     @classmethod

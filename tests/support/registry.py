@@ -18,6 +18,7 @@ from wsplatform.model import (
     Instance,
     Known,
     Member,
+    MetricReport,
     NodeStatus,
     Registration,
     View,
@@ -40,6 +41,9 @@ class MemoryRegistry:
         self.statuses: dict[str, NodeStatus] = {}
         self.registrations = 0
         self.heartbeats = 0
+        self.commits = True
+        """Whether it commits metric reports."""
+        self.reports: dict[Instance, list[MetricReport]] = {}
         self._taken_over: set[Instance] = set()
 
     def member(self, node_id: str) -> Member | None:
@@ -68,9 +72,14 @@ class MemoryRegistry:
             raise RequestError(404, "not_registered", "Register first.")
         self.heartbeats += 1
         self.statuses[member.node_id] = beat.status
+        reports = self.reports.setdefault(beat.instance, [])
+        highest = reports[-1].number if reports else 0
+        if self.commits:
+            reports.extend(report for report in beat.reports if report.number > highest)
         return HeartbeatReply(
             view=self.view if self.view.number > beat.view else None,
             config=self.config if self.config.version > beat.config else None,
+            reports=reports[-1].number if reports else 0,
         )
 
     async def leave(self, instance: Instance) -> None:

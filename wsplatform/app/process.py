@@ -76,7 +76,7 @@ async def serve(
         process = await _open_process(stack, settings, supervised.inherited if supervised else None)
         registry = await _open_registry(stack, process, role)
         node = NodePart(process, registry.service if registry else None, stop) if role != "registry" else None
-        health = _health(registry, node)
+        health = _health(process, registry, node)
         clients, *nodes = await _prepare(stack, _servers(process, (registry, node), health))
         for server in nodes if supervised else (clients, *nodes):
             await server.serve()
@@ -204,10 +204,14 @@ def _parts(registry: RegistryPart | None, node: NodePart | None) -> list[Registr
     return [part for part in (registry, node) if part is not None]
 
 
-def _health(registry: RegistryPart | None, node: NodePart | None) -> Health:
+def _health(process: Process, registry: RegistryPart | None, node: NodePart | None) -> Health:
     """Of the whole process."""
     parts = _parts(registry, node)
-    return Health([part.reasons for part in parts], lambda: any(part.draining for part in parts))
+    return Health(
+        [part.reasons for part in parts],
+        lambda: any(part.draining for part in parts),
+        lambda: process.lag.recent,
+    )
 
 
 def _info(process: Process, role: Role) -> ProcessInfo:

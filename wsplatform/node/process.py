@@ -6,6 +6,7 @@ import asyncio
 import os
 import resource
 import time
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,8 @@ from wsplatform.core.metrics import Durations, Sample
 
 LAG_SECONDS: Final = 0.1
 """How often the loop's lateness is looked at."""
+
+RECENT_SECONDS: Final = 10.0
 
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _DESCRIPTORS: Final = Path("/proc/self/fd")
@@ -62,6 +65,7 @@ class LoopLag:
         self.times = Durations()
         self._highest = 0.0
         self._due = 0.0
+        self._last = deque[float](maxlen=round(RECENT_SECONDS / LAG_SECONDS))
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -78,6 +82,11 @@ class LoopLag:
         highest, self._highest = max(self._highest, time.monotonic() - self._due), 0.0
         return highest
 
+    @property
+    def recent(self) -> float:
+        """Seconds; the highest of the last RECENT_SECONDS."""
+        return max(self._last, default=0.0)
+
     def measure(self) -> Iterator[Sample]:
         yield Sample("loop_lag", self.times)
 
@@ -85,6 +94,7 @@ class LoopLag:
         late = max(0.0, time.monotonic() - self._due)
         self.times.add(late)
         self._highest = max(self._highest, late)
+        self._last.append(late)
         self._schedule()
 
     def _schedule(self) -> None:

@@ -194,7 +194,7 @@ class Registry:
 
     def measure(self) -> Iterator[Sample]:
         states = Counter(
-            "draining" if one.draining else "ready" if one.ready else "not_ready" for one in self._view.members
+            "draining" if one.draining else "ready" if one.ready else "not_ready" for one in self._view.nodes
         )
         for state in ("ready", "not_ready", "draining"):
             yield Sample("nodes", states[state], state)

@@ -11,13 +11,14 @@ _HEADERS = {"cache-control": "no-store"}
 
 
 def health_blueprint(health: Health) -> Blueprint:
-    """live: 200 as long as the process can answer. ready: 200; 404 while draining; 503 with the reasons before.
+    """live: 200 as long as the process can answer; else there is no answer, so whoever asks sets a timeout.
+    ready: 200; 404 while draining; 503 with the reasons before.
 
     To HAProxy (`http-check disable-on-404`) 404 means: no new clients, those who are there stay.
     """
 
     async def live(_request: Request) -> HTTPResponse:
-        return json({"live": True}, headers=_HEADERS)
+        return json({"live": True, "reasons": [health.liveness()]}, headers=_HEADERS)
 
     async def ready(_request: Request) -> HTTPResponse:
         readiness = health.readiness()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 
+import msgspec
 import pytest
 from loguru import logger
 
@@ -15,7 +16,7 @@ from wsplatform.core.handshake import Identity
 from wsplatform.core.node_events import State
 from wsplatform.core.node_life import Timing
 from wsplatform.errors import PlatformError
-from wsplatform.model import Heartbeat, HeartbeatReply, Instance
+from wsplatform.model import BusyChannel, Heartbeat, HeartbeatReply, Instance, MetricReport
 from wsplatform.node.registry_client import HttpRegistryClient
 
 
@@ -324,3 +325,73 @@ async def test_thirty_nodes_come_back_together(
     assert all(node.membership.ready and not node.failures for node in nodes)
     await asyncio.gather(*(node.membership.drain_and_leave() for node in nodes))
     assert fresh.view.members == ()
+
+
+def counted(number: int, **more: object) -> MetricReport:
+    """Some two kilobytes of it: names of channels."""
+    report = MetricReport(
+        number=0,
+        began=10.0 * number,
+        ended=10.0 * number + 10,
+        counters={"deliveries": {"": number}},
+        gauges={f"channel-{index}": {"x" * 20: 1.0} for index in range(50)},
+        histograms={},
+    )
+    return msgspec.structs.replace(report, **more)
+
+
+def committed(registry: MemoryRegistry, node: ObservedNode) -> list[float]:
+    return [report.counters["deliveries"][""] for report in registry.reports.get(node.instance, ())]
+
+
+async def test_what_a_node_has_counted_is_committed_once_whatever_the_registry_does(
+    registry: MemoryRegistry, server: RegistryServer, node: ObservedNode
+) -> None:
+    node.reports.add(counted(1))
+    await eventually(lambda: committed(registry, node) == [1])
+    registry.commits = False
+    node.reports.add(counted(2))
+    beats = registry.heartbeats
+    await eventually(lambda: registry.heartbeats > beats + 2)
+    await server.stop()
+    for number in range(3, 200):
+        node.reports.add(counted(number))
+    await server.start()
+    registry.commits = True
+    await eventually(lambda: len(node.reports) == 0)
+    assert committed(registry, node) == list(range(1, 200))
+    assert [report.number for report in registry.reports[node.instance]] == list(range(1, 200))
+
+
+async def test_a_report_is_never_too_large_for_a_call(registry: MemoryRegistry, node: ObservedNode) -> None:
+    busiest = tuple(BusyChannel("ä" * 120 + f"{number:03}", number, 1) for number in range(200))
+    gauges = {f"link_{name}": {f"{peer:064}": 1.5 for peer in range(300)} for name in "abc"}
+    for number in range(60):
+        node.reports.add(counted(number, gauges=gauges, busiest=busiest))
+    await eventually(lambda: len(node.reports) == 0)
+    assert committed(registry, node) == list(range(60))
+    assert registry.reports[node.instance][-1].busiest == busiest
+    assert node.failures == []
+
+
+async def test_what_was_counted_last_is_told_before_the_node_leaves(
+    registry: MemoryRegistry, node: ObservedNode
+) -> None:
+    async def drain() -> None:
+        for number in range(1, 101):
+            node.reports.add(counted(number))
+
+    await node.membership.drain_and_leave(drain)
+    assert committed(registry, node) == list(range(1, 101))
+    assert registry.member("n1") is None
+
+
+async def test_a_registry_that_commits_nothing_does_not_hold_up_the_end(
+    registry: MemoryRegistry, node: ObservedNode
+) -> None:
+    registry.commits = False
+    node.reports.add(counted(1))
+    beats = registry.heartbeats
+    await node.membership.drain_and_leave()
+    assert registry.heartbeats <= beats + 3
+    assert registry.member("n1") is None
