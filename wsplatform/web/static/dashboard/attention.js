@@ -17,7 +17,7 @@ export const LIMITS = {
 /** [{kind: "bad" | "warn" | "off", text, address, action}] */
 export function attention({ nodes, links, plugins, config, trouble, silence, now }) {
   return [
-    ...(nodes.length ? [] : [{ kind: "bad", text: "No node is registered: nobody can connect.", address: to("nodes"), action: "Nodes" }]),
+    ...(nodes.length ? [] : [{ kind: "bad", text: "No node is registered: clients have nowhere to go.", address: to("nodes"), action: "Nodes" }]),
     ...nodes.flatMap((node) => ofNode(node, silence(node), config)),
     ...ofLinks(links, now),
     ...drops(trouble.drops),
@@ -64,18 +64,21 @@ const ofLink = (kind, link, text) => ({
 
 function drops(list) {
   const counts = new Map();
-  for (const { where, count, link } of list) counts.set(where, { count: (counts.get(where)?.count ?? 0) + count, link });
-  return [...counts].map(([where, { count, link }]) => ({
+  for (const { where, count } of list) counts.set(where, (counts.get(where) ?? 0) + count);
+  return [...counts].map(([where, count]) => ({
     kind: "bad",
-    text: `${where} lost ${plural(count, "publication")} in the last minute.`,
-    address: link ? to("links") : to("nodes", where),
-    action: link ? "Links" : where,
+    text: `${where} lost ${plural(count, "publication")} on the way to other nodes in the last minute.`,
+    address: to("links", null, { node: where }),
+    action: "Links",
   }));
 }
 
-function ofGone({ id, at, orderly, sessions }, now) {
+function ofGone({ id, at, how, sessions }, now) {
   const when = `${span(now - at)} ago`;
-  return orderly
-    ? { kind: "off", text: `${id} was drained and left ${when}.`, address: to("nodes"), action: "Nodes" }
-    : { kind: "bad", text: `${id} left the view ${when} without draining; it had ${plural(sessions, "session")}.`, address: to("nodes"), action: "Nodes" };
+  const [kind, text] = {
+    order: ["off", `${id} has ended in order ${when}.`],
+    silence: ["bad", `${id} fell silent and was given up ${when}; it had ${plural(sessions, "session")}.`],
+    unseen: ["warn", `${id} left while there was no connection with the registry.`],
+  }[how];
+  return { kind, text, address: to("nodes", id), action: id };
 }

@@ -5,10 +5,14 @@ import { get, set } from "./store.js";
 const HISTORY_SECONDS = 120;
 const TROUBLE_SECONDS = 60;
 const GONE_SECONDS = 900;
+/** A node reports each second; one that is given up was silent for cluster.dead_seconds, 3 by default. */
+const SILENT_SECONDS = 2.2;
+/** Events of nodes come each second, too. */
+const UNSEEN_SECONDS = 5;
 
 const READERS = {
   nodes: readNodes,
-  links: (data) => readLinks(data.items),
+  links: (data) => set({ links: data.items }),
   plugins: (data) => set({ plugins: data.items }),
   rules: (data) => set({ config: data.config }),
   keys: (data) => set({ config: data.config, keysAt: Date.now() }),
@@ -49,31 +53,22 @@ function readNodes({ view, items }) {
   }
   set({
     view, nodes: items, rates, heard,
-    trouble: { drops, gone: gone(before, items, recent(trouble.gone, now, GONE_SECONDS), now) },
+    trouble: { drops, gone: gone(before, items, recent(trouble.gone, now, GONE_SECONDS), { heard: heardBefore, seen: history[history.length - 1]?.at, now }) },
     history: [...history.filter((one) => one.at > now - HISTORY_SECONDS), { at: now, ...total(items, rates) }],
   });
 }
 
-function gone(before, items, list, now) {
+/** how: "order": it was heard of until it left; "silence": it was not; "unseen": that was not seen. */
+function gone(before, items, list, { heard, seen, now }) {
   const here = new Set(items.map((node) => node.id));
   const left = (before ?? []).filter((node) => !here.has(node.id));
   return [
     ...list.filter((one) => !here.has(one.id)),
-    ...left.map((node) => ({ id: node.id, at: now, orderly: node.draining, sessions: node.status?.sessions ?? 0 })),
+    ...left.map((node) => {
+      const order = node.draining || now - heard[node.id].at < SILENT_SECONDS;
+      return { id: node.id, at: now, how: now - seen > UNSEEN_SECONDS ? "unseen" : order ? "order" : "silence", sessions: node.status?.sessions ?? 0 };
+    }),
   ];
-}
-
-function readLinks(items) {
-  const now = Date.now() / 1000;
-  const { links: before, trouble } = get();
-  const known = new Map((before ?? []).map((link) => [linkKey(link), link]));
-  const drops = recent(trouble.drops, now, TROUBLE_SECONDS);
-  for (const link of items) {
-    const old = known.get(linkKey(link));
-    const lost = old ? sum(link.dropped) - sum(old.dropped) : 0;
-    if (lost > 0) drops.push({ at: now, where: `${link.node} → ${link.peer}`, count: lost, link: true });
-  }
-  set({ links: items, trouble: { ...trouble, drops } });
 }
 
 export const linkKey = (link) => `${link.node}/${link.peer}/${link.incarnation}`;

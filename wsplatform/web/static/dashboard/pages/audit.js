@@ -47,7 +47,7 @@ const COLUMNS = [
   { key: "actor", title: "Who", cell: (entry) => entry.actor?.name || html`<span class="muted">nobody</span>` },
   {
     key: "action", title: "What",
-    cell: (entry) => html`${ACTIONS[entry.action] ?? entry.action} ${entry.target && html`<span class="code">${entry.target}</span>`}`,
+    cell: (entry) => html`<span>${ACTIONS[entry.action] ?? entry.action} ${entry.target && html`<span class="code">${entry.target}</span>`}</span>`,
   },
   { key: "change", title: "Change", cell: (entry) => html`<${Change} before=${entry.before} after=${entry.after} />` },
   { key: "address", title: "From", cell: (entry) => html`<span class="code">${entry.address}</span>` },

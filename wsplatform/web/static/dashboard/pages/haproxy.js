@@ -3,6 +3,7 @@ import { useStore } from "../store.js";
 import { Empty, Section, Title, Waiting } from "../parts/page.js";
 import { Status } from "../parts/status.js";
 import { Table } from "../parts/table.js";
+import * as format from "../format.js";
 import { to } from "../router.js";
 
 /** The balancer's plugin, and what the view gives it to do. */
@@ -14,7 +15,7 @@ export function HAProxy() {
   return html`
     <${Title} text="HAProxy" note="The registry's plugins follow the view: nodes that become ready get clients, those that drain or go get none." />
     ${plugins.length === 0 && html`<${Empty}>
-      No plugin runs. With <code>haproxy.enabled</code> and its other settings, the registry keeps HAProxy in step with the nodes.<//>`}
+      No plugin runs. With <code>haproxy.enabled = true</code> the registry keeps HAProxy in step with the nodes.<//>`}
     ${plugins.length > 0 && html`<${Table} caption="Plugins" rows=${plugins} rowKey=${(plugin) => plugin.name} columns=${PLUGINS} />`}
     <${Section} title="What the view says to a balancer" wide>
       ${servers.length ? html`<${Table} caption="Servers" rows=${servers} rowKey=${(server) => server.url} columns=${SERVERS} />`
@@ -40,5 +41,5 @@ const SERVERS = [
     key: "nodes", title: "Nodes",
     cell: ({ behind }) => behind.map((node, place) => html`${place ? ", " : ""}<a class="code" key=${node.id} href=${to("nodes", node.id)}>${node.id}</a>`),
   },
-  { key: "sessions", title: "Sessions", num: true, cell: ({ behind }) => behind.reduce((all, node) => all + (node.status?.sessions ?? 0), 0) },
+  { key: "sessions", title: "Sessions", num: true, cell: ({ behind }) => format.count(behind.reduce((all, node) => all + (node.status?.sessions ?? 0), 0)) },
 ];

@@ -34,7 +34,7 @@ const columns = (revoke) => [
   { key: "scopes", title: "Scopes", cell: (key) => key.scopes.join(", ") },
   { key: "channels", title: "Channels", cell: (key) => (key.channels.length ? html`<span class="code">${key.channels.join(" ")}</span>` : key.scopes.includes("api") ? "all" : format.NOTHING) },
   { key: "created", title: "Made", num: true, cell: (key) => format.date(key.created_at) },
-  { key: "revoke", title: "", cell: (key) => html`<button type="button" class="small" aria-label="Revoke ${key.name}" onClick=${() => revoke(key)}>Revoke …</button>` },
+  { key: "revoke", title: "", end: true, cell: (key) => html`<button type="button" class="small" aria-label="Revoke ${key.name}" onClick=${() => revoke(key)}>Revoke …</button>` },
 ];
 
 function Revoke({ of, close, done }) {

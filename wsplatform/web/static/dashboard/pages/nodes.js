@@ -21,7 +21,7 @@ export function Nodes() {
     <${Title} text="Nodes" note="What each node last reported; rates are of the last second." />
     ${nodes.length > 8 && html`<${Filters} label="Nodes"><${TextField} label="Id contains" value=${contains} change=${setContains} /><//>`}
     ${nodes.length === 0 && html`<${Empty}>
-      No node is registered. Start one with <code>wsplatform serve --role node</code>; its <code>node.registry_url</code> leads
+      No node is registered. Start one with <code>wsplatform serve --role node</code>; its <code>registry.url</code> leads
       here, and it needs the same <code>cluster.secrets</code>.<//>`}
     ${nodes.length > 0 && html`<${Table} caption="Nodes" rows=${shown} rowKey=${(node) => node.id} order="id" columns=${columns(rates, silence)} />`}
     ${nodes.length > 0 && html`

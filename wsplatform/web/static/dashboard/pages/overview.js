@@ -40,7 +40,11 @@ function Attention({ nodes }) {
   const trouble = useStore((state) => state.trouble);
   const silence = useSilence();
   const found = attention({ nodes, links, plugins, config, trouble, silence, now: Date.now() / 1000 });
+  const stream = useStore((state) => state.stream);
   const up = links.filter((link) => link.state === "up").length;
+  if (!found.length && stream.state === "broken") {
+    return html`<p class="calm"><${Status} kind="off">Nothing needed attention at ${format.time(stream.since)}.<//></p>`;
+  }
   if (!found.length) {
     return html`
       <p class="calm"><${Status} kind="ok">Nothing needs attention: ${format.plural(nodes.length, "node")} ready${links.length ? `, ${format.plural(up, "link")} up` : ""}.<//></p>`;

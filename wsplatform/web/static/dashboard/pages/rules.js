@@ -21,7 +21,7 @@ export function Rules({ query }) {
     ? "No pattern contains that."
     : "There is no rule: channels are unknown to clients, unless the settings have a registry.fallback_rule. Make the first one, for chat:* perhaps.";
   return html`
-    <${Title} text="Rules" note="Who may subscribe and publish on which channels. The most exact pattern holds; nodes have a change within a second.">
+    <${Title} text="Rules" note="Who may subscribe and publish on which channels. The most specific pattern holds; nodes have a change within a second.">
       <button type="button" class="primary" onClick=${() => edit({ isNew: true })}>Make a rule …</button>
     <//>
     <${Test} first=${query.get("test") ?? ""} config=${config} />
@@ -41,7 +41,7 @@ const columns = (edit, remove) => [
   { key: "publish", title: "Publish", cell: (rule) => PUBLISH[rule.publish] },
   { key: "bytes", title: "Largest", num: true, cell: limitOf },
   {
-    key: "do", title: "",
+    key: "do", title: "", end: true,
     cell: (rule) => html`<span class="buttons-inline">
       <button type="button" class="small" aria-label="Edit ${rule.pattern}" onClick=${() => edit(rule)}>Edit …</button>
       <button type="button" class="small" aria-label="Delete ${rule.pattern}" onClick=${() => remove(rule)}>Delete …</button></span>`,

@@ -8,7 +8,7 @@ import { Listing, useList } from "../parts/list.js";
 import { Table } from "../parts/table.js";
 import { Disconnect } from "../parts/disconnect.js";
 
-const FIELDS = [["user", "User"], ["channel", "Subscribed to"], ["node", "Node"], ["contains", "Id or address contains"]];
+const FIELDS = [["user", "User"], ["channel", "Subscribed to"], ["node", "Node"], ["contains", "Id, user or address contains"]];
 
 export function Sessions({ query }) {
   const [asked, setAsked] = useState(() => Object.fromEntries(FIELDS.map(([name]) => [name, query.get(name) ?? ""])));
@@ -44,5 +44,5 @@ const columns = (now, end) => [
   { key: "protocol", title: "Protocol", cell: (item) => item.protocol },
   { key: "subscriptions", title: "Channels", num: true, cell: (item) => format.count(item.subscriptions) },
   { key: "connected_at", title: "Connected", num: true, cell: (item) => format.ago(item.connected_at, now) },
-  { key: "end", title: "", cell: (item) => html`<button type="button" class="small" aria-label="Disconnect ${item.id}" onClick=${() => end(item)}>Disconnect …</button>` },
+  { key: "end", title: "", end: true, cell: (item) => html`<button type="button" class="small" aria-label="Disconnect ${item.id}" onClick=${() => end(item)}>Disconnect …</button>` },
 ];

@@ -39,4 +39,4 @@ function Retry({ at }) {
   `;
 }
 
-const sentence = (reason) => (reason ? reason[0].toUpperCase() + reason.slice(1).replace(/\.?$/, ".") : "");
+const sentence = (reason) => (reason ? reason[0].toUpperCase() + reason.slice(1).replace(/([^.?!])$/, "$1.") : "");

@@ -5,9 +5,9 @@ export function Dialog({ title, close, children }) {
   const box = useRef(null);
   const label = useId();
   useEffect(() => {
-    const before = document.activeElement;
-    box.current.showModal();
-    return () => before?.isConnected && before.focus();
+    const dialog = box.current;
+    dialog.showModal();
+    return () => dialog.close(); // gives the focus back
   }, []);
   return html`
     <dialog ref=${box} aria-labelledby=${label} onCancel=${(event) => { event.preventDefault(); close(); }}>

@@ -24,10 +24,10 @@ const COLUMNS = [
       return html`<${Status} kind=${kind}>${text}<//>`;
     },
   },
-  { key: "since", title: "For", num: true, sort: (link) => -link.since, cell: (link) => format.span(Date.now() / 1000 - ahead() - link.since) },
   { key: "transport", title: "Over", sort: (link) => link.transport ?? "", cell: (link) => link.transport ?? format.NOTHING },
+  { key: "since", title: "For", num: true, sort: (link) => -link.since, cell: (link) => format.span(Date.now() / 1000 - ahead() - link.since) },
   number("rtt", "Round trip", (link) => link.rtt || null, format.seconds),
-  number("canary", "Publication and back", (link) => link.canary, format.seconds),
+  number("canary", "There and back", (link) => link.canary, format.seconds),
   number("waiting", "Waiting", (link) => link.queued + link.unacknowledged, format.bytes),
   number("sent", "Sent", (link) => link.sent, format.count),
   number("received", "Received", (link) => link.received, format.count),

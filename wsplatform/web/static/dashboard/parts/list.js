@@ -18,7 +18,7 @@ export function useList(path, query, { every = null } = {}) {
     set((old) => ({ ...old, loading: true }));
     try {
       const limit = before ? LIMIT : Math.max(LIMIT, Math.min(1000, state.question === question ? (state.items?.length ?? 0) : 0));
-      const page = await read(path, { ...query, limit, cursor: before?.next }, stop.signal);
+      const page = await filled(path, { ...query, limit, cursor: before?.next }, stop.signal);
       set({
         question, items: [...(before?.items ?? []), ...page.items], next: page.next,
         missing: [...new Set([...(before?.missing ?? []), ...(page.missing ?? [])])], error: null, loading: false,
@@ -43,6 +43,17 @@ export function useList(path, query, { every = null } = {}) {
   }, [every, question]);
 
   return { ...state, more: () => ask(state), again: () => ask(null) };
+}
+
+/** A page with something on it, or the last one: pages of large clusters may be short, and even empty. */
+async function filled(path, query, signal) {
+  const missing = new Set();
+  for (let cursor = query.cursor; ;) {
+    const page = await read(path, { ...query, cursor }, signal);
+    for (const node of page.missing ?? []) missing.add(node);
+    if (page.items.length || !page.next) return { ...page, missing: [...missing] };
+    cursor = page.next;
+  }
 }
 
 /** Around the table of a list: what is missing, what went wrong, "more". empty: what to do where there is none. */

@@ -2,14 +2,22 @@
 import { html, useEffect, useRef } from "../ui.js";
 
 /** children: what can be done here, at the right. back: [address, text]. */
+let first = true;
+
+/** The next title gets the focus: somebody has gone somewhere. */
+export function leaving() {
+  first = false;
+}
+
 export function Title({ text, code = false, back, note, children }) {
   const heading = useRef(null);
   useEffect(() => {
     document.title = `${text} · wsplatform`;
   }, [text]);
   useEffect(() => {
-    // Arriving by keyboard or by a link, a reader begins at the title. The first page begins at its top.
-    if (document.activeElement !== document.body || history.state === "moved") heading.current.focus();
+    // Who has come from another page begins at the title, who has just opened this one at its top.
+    if (!first) heading.current.focus();
+    leaving();
   }, []);
   return html`
     <header class="title">

@@ -1,5 +1,5 @@
 // Nodes and their links as a picture: half of each line is what one end says of it. Many nodes: a matrix.
-import { html, useLayoutEffect, useRef, useState } from "../ui.js";
+import { html, useLayoutEffect, useMemo, useRef, useState } from "../ui.js";
 import { linkState, nodeState } from "./status.js";
 import { plural, rate, seconds } from "../format.js";
 import { to } from "../router.js";
@@ -81,29 +81,36 @@ function Box({ node, at, rates, silence }) {
 function Matrix({ nodes, links, silence }) {
   const states = new Map(links.map((link) => [`${link.node}/${link.peer}`, linkState(link)]));
   const cell = Math.max(8, Math.min(16, Math.floor(560 / nodes.length)));
-  const left = 130;
-  const width = left + nodes.length * cell;
+  const width = NAMES + nodes.length * cell;
   return html`
     <svg class="matrix" viewBox="0 0 ${width} ${nodes.length * cell}" style=${{ maxWidth: `${width * 1.25}px` }}
       role="group" aria-label="Nodes, and in each row the links with the others">
-      ${nodes.map((node, row) => {
-        const { kind, text } = nodeState(node, silence(node));
-        return html`
-          <a key=${node.id} href=${to("nodes", node.id)} class="row ${kind}">
-            <title>${node.id}: ${text}</title>
-            <rect class="mark" x="0" y=${row * cell + 1} width="4" height=${cell - 2} />
-            <text x="10" y=${row * cell + cell * 0.78} font-size=${cell * 0.8}>${shorter(node.id, 20)}</text>
-            <g aria-hidden="true">${nodes.map((peer, column) => {
-              const state = node === peer ? { kind: "self", text: "" } : (states.get(`${node.id}/${peer.id}`) ?? { kind: "off", text: "no link" });
-              return html`
-                <rect class="cell ${state.kind}" x=${left + column * cell + 0.5} y=${row * cell + 0.5} width=${cell - 1} height=${cell - 1}>
-                  ${state.text && html`<title>${node.id} → ${peer.id}: ${state.text}</title>`}
-                </rect>`;
-            })}</g>
-          </a>`;
-      })}
+      ${nodes.map((node, row) => html`
+        <${Row} key=${node.id} id=${node.id} state=${nodeState(node, silence(node))} top=${row * cell} cell=${cell} cells=${nodes.map((peer) => ({
+          peer: peer.id, ...(node === peer ? SELF : states.get(`${node.id}/${peer.id}`) ?? NO_LINK),
+        }))} />`)}
     </svg>
   `;
+}
+
+const NAMES = 130;
+const SELF = { kind: "self", text: "" };
+const NO_LINK = { kind: "off", text: "no link" };
+
+/** Drawn again only when something in it is another: fifty nodes have 2,450 links. */
+function Row({ id, state, top, cell, cells }) {
+  const seen = [state.text, top, cell, ...cells.map(({ peer, text }) => `${peer} ${text}`)].join("\n");
+  return useMemo(() => html`
+    <a href=${to("nodes", id)} class="row ${state.kind}">
+      <title>${id}: ${state.text}</title>
+      <rect class="mark" x="0" y=${top + 1} width="4" height=${cell - 2} />
+      <text x="10" y=${top + cell * 0.78} font-size=${cell * 0.8}>${shorter(id, 20)}</text>
+      <g aria-hidden="true">${cells.map(({ peer, kind, text }, column) => html`
+        <rect class="cell ${kind}" x=${NAMES + column * cell + 0.5} y=${top + 0.5} width=${cell - 1} height=${cell - 1}>
+          ${text && html`<title>${id} → ${peer}: ${text}</title>`}
+        </rect>`)}
+      </g>
+    </a>`, [seen]);
 }
 
 const shorter = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);

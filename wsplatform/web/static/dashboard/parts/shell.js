@@ -17,7 +17,6 @@ export function Shell({ page, place, children }) {
   useEffect(() => {
     setOpen(false);
     scrollTo(0, 0);
-    history.replaceState("moved", "");
   }, [place]);
   return html`
     <a class="skip" href="#main" onClick=${skip}>Skip to the content</a>

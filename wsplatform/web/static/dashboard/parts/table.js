@@ -1,9 +1,9 @@
 // A table with a caption, that becomes a list of cards where it is narrow. Roles are written out, for display changes them.
 import { html, useState } from "../ui.js";
 
-/** columns: [{key, title, cell(row), sort(row)?, num?, extra?}], the first is the head of its row.
+/** columns: [{key, title, cell(row), sort(row)?, num?, end?, extra?}], the first is the head of its row.
  *
- * extra: left out where a table would be too wide.
+ * num, end: at the right. extra: left out where a table would be too wide.
  *
  * order: key of the column by which rows are sorted at first, with "-" before it for the largest first; without it
  * rows stay as they come. */
@@ -45,7 +45,7 @@ function Row({ row, columns }) {
   `;
 }
 
-const classOf = (column) => [column.num && "num", column.extra && "extra"].filter(Boolean).join(" ");
+const classOf = (column) => [column.num && "num", column.end && "end", column.extra && "extra"].filter(Boolean).join(" ");
 
 function comparing(value, down) {
   const sign = down ? -1 : 1;
