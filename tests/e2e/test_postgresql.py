@@ -12,6 +12,8 @@ from playhouse.schema_diff import diff_models
 
 from tests.integration.registry.support import Node, ids, running, settings
 from tests.integration.registry.test_crash import crash_again_and_again
+from tests.integration.registry.test_metrics_crash import kill_again_and_again
+from tests.integration.registry.test_migrate import ALL
 from tests.support.postgresql import PASSWORD, Server, programs
 from tests.support.wait import eventually
 from wsplatform.errors import RegistryUnavailable, RequestError, StartError
@@ -22,7 +24,6 @@ from wsplatform.registry.service import Registry
 from wsplatform.registry.store import Store
 from wsplatform.registry.tables import TABLES
 
-ALL = ("0001_initial", "0002_metrics")
 NAMES = (f"registry_{number}" for number in itertools.count())
 
 
@@ -103,6 +104,9 @@ class TestRegistry:
 
     async def test_kill_9_in_the_middle_of_writing(self, url):
         await crash_again_and_again(url)
+
+    async def test_kill_9_in_the_middle_of_folding(self, url):
+        await kill_again_and_again(url)
 
     async def test_two_on_one_database_never_issue_one_number_twice(self, url):
         async with running(url) as one, running(url) as other:

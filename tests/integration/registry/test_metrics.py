@@ -2,50 +2,445 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import itertools
+import math
+import sqlite3
 import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
 
-from tests.integration.registry.support import Node, running
+import msgspec
+import pytest
+from loguru import logger
+
+from tests.integration.registry.support import Node, running, settings
+from tests.integration.registry.test_store import full_disk
+from tests.support.no_cluster import NO_CLUSTER
+from tests.support.wait import eventually
+from wsplatform.app.registry import operators_face
+from wsplatform.core.metrics import CATALOGUE, largest_in
+from wsplatform.core.samples import MAX_LABELS, OTHER
 from wsplatform.core.series import Asked
+from wsplatform.errors import RequestError
 from wsplatform.model import BusyChannel, MetricReport
 from wsplatform.registry.service import Registry
+from wsplatform.settings import MetricsTable
+from wsplatform.web.server import make_app
 
-NOW = int(time.time()) // 10 * 10
+NOW = 1_700_003_300
+"""A multiple of ten."""
+
+HOUR = 3600
+ADMIN = {"X-API-Key": "a" * 40}
+APPS = itertools.count()
 
 
-def report(number: int, ended: float, publications: int = 100) -> MetricReport:
-    return MetricReport(
+class Clock:
+    def __init__(self) -> None:
+        self.now = float(NOW)
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@contextlib.asynccontextmanager
+async def at(clock: Clock, database: Path | str = ":memory:", **keep: int) -> AsyncIterator[Registry]:
+    registry = Registry(settings(database, dead_seconds=60), MetricsTable(**keep), clock)
+    await registry.start()
+    try:
+        yield registry
+    finally:
+        await registry.close()
+
+
+@pytest.fixture
+async def registry(clock: Clock, file: Path) -> AsyncIterator[Registry]:
+    async with at(clock, file) as registry:
+        yield registry
+
+
+@pytest.fixture
+def log() -> Iterator[list[str]]:
+    lines: list[str] = []
+    handler = logger.add(lambda message: lines.append(message.record["message"]), level="WARNING")
+    yield lines
+    logger.remove(handler)
+
+
+def report(number: int, ended: float, deliveries: float = 100, **more: Any) -> MetricReport:
+    told = MetricReport(
         number=number,
         began=ended - 10,
         ended=ended,
-        counters={"publications": {"api": publications}, "cpu": {"": 0.25}},
+        counters={"deliveries": {"": deliveries}},
         gauges={"sessions": {"": 5.0}},
         histograms={"fanout": {"": {5: 3, 100: 1}}},
-        busiest=(BusyChannel("news", 50, 3),),
     )
+    return msgspec.structs.replace(told, **more)
 
 
-async def values(registry: Registry, metric: str, aggregation: str = "", step: int = 10) -> list[float | None]:
-    asked = Asked(metric, begin=NOW - 60, end=NOW, aggregation=aggregation, step=step)
-    (series,) = (await registry.metrics.answer(asked)).series
+async def joined(registry: Registry, *names: str) -> list[Node]:
+    nodes = [Node(name) for name in names]
+    for node in nodes:
+        await node.register(registry)
+    return nodes
+
+
+async def values(registry: Registry, metric: str = "deliveries", **more: Any) -> list[float | None]:
+    more = {"begin": NOW - 60, "end": NOW, "step": 10, "aggregation": "sum", **more}
+    (series,) = (await registry.metrics.answer(Asked(metric, **more))).series
     return series.values
 
 
 class TestReports:
-    async def test_are_acknowledged_when_they_are_committed_and_count_once(self, file):
-        async with running(file) as registry:
-            a = Node("a")
-            await a.register(registry)
-            first, second = report(1, NOW - 40), report(2, NOW - 30)
+    async def test_are_acknowledged_when_they_are_committed_and_count_once(self, clock, file):
+        first, second = report(1, NOW - 40), report(2, NOW - 30)
+        async with at(clock, file) as registry:
+            (a,) = await joined(registry, "a")
             assert (await a.beat(registry)).reports == 0
             assert (await a.beat(registry, reports=(first,))).reports == 1
             assert (await a.beat(registry, reports=(first, second))).reports == 2
             for _ in range(2):
-                assert await values(registry, "publications", "sum") == [None, 100, 100, None, None, None]
-                assert await values(registry, "publications", "rate") == [None, 10, 10, None, None, None]
+                assert await values(registry) == [None, 100, 100, None, None, None]
+                assert await values(registry, aggregation="rate") == [None, 10, 10, None, None, None]
                 assert await values(registry, "sessions") == [None, 5, 5, None, None, None]
-                assert await values(registry, "cpu", "sum") == [None, 0.25, 0.25, None, None, None]
+                assert (await values(registry, "fanout", aggregation="p50"))[1] == largest_in(5) / 1e6
                 await registry.metrics.round()
-        async with running(file) as registry:
-            await a.register(registry)
+        async with at(clock, file) as registry:
+            (a,) = await joined(registry, "a")
+            assert (await a.beat(registry)).reports == 2
             assert (await a.beat(registry, reports=(first, second))).reports == 2
-            assert await values(registry, "publications", "sum") == [None, 100, 100, None, None, None]
+            assert await values(registry) == [None, 100, 100, None, None, None]
+
+    async def test_of_another_run_of_the_node_have_numbers_of_their_own(self, registry):
+        await joined(registry, "a")
+        again = Node("a", "2")
+        await again.register(registry)
+        assert (await again.beat(registry, reports=(report(1, NOW - 40),))).reports == 1
+
+    async def test_that_come_late_are_added_to_what_is_folded(self, clock, registry):
+        a, b = await joined(registry, "a", "b")
+        await a.beat(registry, reports=(report(1, NOW - 40),))
+        await registry.metrics.round()
+        await b.beat(registry, reports=(report(1, NOW - 40, 7),))
+        await a.beat(registry, reports=(report(2, NOW - 10, 60, began=NOW - 40),))
+        clock.now += 60
+        for _ in range(2):
+            assert await values(registry) == [None, 107, 20, 20, 20, None]
+            minutes = await values(registry, step=60, begin=NOW - HOUR, end=NOW + 20)
+            assert sum(value or 0 for value in minutes) == 167
+            await registry.metrics.round()
+
+    async def test_are_found_in_hours_and_days(self, clock, registry):
+        """Minutes become hours an hour later, and nothing is lost or doubled on the way."""
+        (a,) = await joined(registry, "a")
+        number = 0
+        for _ in range(3):
+            reports = tuple(report(number + place, clock.now - 300 + 10 * place) for place in range(1, 31))
+            number += 30
+            assert (await a.beat(registry, reports=reports)).reports == number
+            await registry.metrics.round()
+            whole = {"begin": NOW - HOUR, "end": clock.now, "node": "a"}
+            for step in (10, 60, 300, HOUR, 86_400):
+                asked = Asked("deliveries", step=step, aggregation="sum", **whole)
+                (series,) = (await registry.metrics.answer(asked)).series
+                assert sum(value or 0 for value in series.values) + (series.partial or 0) == 100 * number, step
+            clock.now += HOUR + 300
+        found = sqlite3.connect(registry._store._place.file).execute(
+            "SELECT step, fresh, count(DISTINCT id) FROM metric_chunks WHERE metric = 'deliveries' GROUP BY step, fresh"
+        )
+        assert {(step, fresh) for step, fresh, _ in found} == {(10, 0), (60, 0), (60, 1), (3600, 0)}
+
+    async def test_listeners_hear_up_to_when_there_are_values(self, clock, registry):
+        heard: list[int] = []
+        registry.metrics.subscribe(heard.append)
+        a, b = await joined(registry, "a", "b")
+        for place in range(3):
+            for node in (a, b):
+                await node.beat(registry, reports=(report(place + 1, clock.now),))
+            clock.now += 10
+        await eventually(lambda: heard and heard[-1] == NOW + 20)
+        assert heard == sorted(set(heard))
+
+    async def test_a_node_that_lags_is_waited_for_a_while(self, clock, registry):
+        a, b = await joined(registry, "a", "b")
+        await b.beat(registry, reports=(report(1, NOW),))
+        for place in range(6):
+            await a.beat(registry, reports=(report(place + 1, NOW + 10 * place),))
+            assert registry.metrics.until == max(NOW, NOW + 10 * (place - 3))
+            clock.now += 10
+        await registry.leave(b.instance)
+        assert registry.metrics.until == NOW + 50
+
+
+class TestTrouble:
+    async def test_a_locked_database_keeps_reports_at_the_nodes(self, file, impatient):
+        async with running(file, dead_seconds=30) as registry:
+            now = time.time() // 10 * 10
+            (a,) = await joined(registry, "a")
+            with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as other:
+                other.execute("BEGIN IMMEDIATE")
+                for _ in range(3):
+                    assert (await a.beat(registry, reports=(report(1, now), report(2, now)))).reports == 0
+                await registry.metrics.round()
+                other.execute("ROLLBACK")
+
+            async def acknowledged() -> bool:
+                return (await a.beat(registry, reports=(report(1, now), report(2, now)))).reports == 2
+
+            await eventually(acknowledged)
+            await registry.metrics.round()
+            asked = Asked("deliveries", begin=now - 60, end=now, step=10, aggregation="sum")
+            (series,) = (await registry.metrics.answer(asked)).series
+            assert sum(value or 0 for value in series.values) == 200
+
+    async def test_a_full_disk_does_too(self, registry):
+        (a,) = await joined(registry, "a")
+        labels = {f"node-{number}" * 10: float(number) for number in range(500)}
+        large = [report(number, NOW - 100 + number, counters={"link_sent": labels}) for number in range(1, 21)]
+        with full_disk(100_000):
+            assert (await a.beat(registry, reports=tuple(large))).reports == 0
+            await registry.metrics.round()
+        assert (await a.beat(registry, reports=tuple(large))).reports == 20
+        with full_disk(100_000):
+            await registry.metrics.round()
+        await registry.metrics.round()
+        sent = await values(registry, "link_sent", step=60, begin=NOW - 180, end=NOW + 60)
+        assert sum(value or 0 for value in sent) == 20 * sum(range(500))
+
+    async def test_damaged_rows_are_told_and_harm_nothing_else(self, clock, registry, file, log):
+        (a,) = await joined(registry, "a")
+        await a.beat(registry, reports=tuple(report(number, NOW - 60 + 10 * number) for number in range(1, 6)))
+        with contextlib.closing(sqlite3.connect(file)) as database, database:
+            database.execute("UPDATE metric_reports SET data = x'00' WHERE ended = ?", ((NOW - 50) * 1000,))
+        assert await values(registry) == [None, 100, 100, 100, 100, None]
+        await registry.metrics.round()
+        assert "1 metric reports in the database cannot be read" in log[-1]
+        assert await values(registry) == [None, 100, 100, 100, 100, None]
+        with contextlib.closing(sqlite3.connect(file)) as database, database:
+            database.execute("UPDATE metric_chunks SET data = x'00' WHERE metric = 'deliveries'")
+        with pytest.raises(RequestError, match="database_damaged") as caught:
+            await values(registry)
+        assert "deliveries" in caught.value.message
+        assert await values(registry, "sessions") == [None, 5, 5, 5, 5, None]
+        clock.now += 2 * HOUR
+        log.clear()
+        for _ in range(3):
+            await registry.metrics.round()
+        assert [line for line in log if "deliveries" in line] == log
+        assert len(log) == 1
+        hours = await values(registry, "fanout", begin=NOW - HOUR, end=NOW + HOUR, step=HOUR, aggregation="count")
+        assert sum(value or 0 for value in hours) == 16
+
+    async def test_what_another_registry_has_folded_is_not_folded_again(self, clock, registry, file):
+        (a,) = await joined(registry, "a")
+        await a.beat(registry, reports=(report(1, NOW - 40),))
+        async with at(clock, file) as other:
+            await asyncio.gather(registry.metrics.round(), other.metrics.round())
+        await registry.metrics.round()
+        assert await values(registry) == [None, 100, None, None, None, None]
+
+    async def test_folding_holds_up_no_roster(self, registry):
+        """Two minutes of a cluster of many links."""
+        nodes = await joined(registry, *(f"n{number}" for number in range(20)))
+        peers = {f"n{number}": 5.0 for number in range(200)}
+        for number in range(1, 13):
+            told = report(number, NOW - 200 + 10 * number, counters={"link_sent": peers}, gauges={"link_rtt": peers})
+            await asyncio.gather(*(node.beat(registry, reports=(told,)) for node in nodes))
+        folding = asyncio.ensure_future(registry.metrics.round())
+        longest = 0.0
+        while not folding.done():
+            before = time.monotonic()
+            await Node("x", str(before).replace(".", "-")).register(registry)
+            longest = max(longest, time.monotonic() - before)
+            await asyncio.sleep(0.01)
+        assert longest < 0.5
+        await folding
+
+
+class TestStrangeReports:
+    """From a node that holds the cluster's secret and means no good, or is of another version."""
+
+    async def test_what_cannot_be_is_left_out_and_told_at_a_bounded_rate(self, registry, log):
+        (a,) = await joined(registry, "a")
+        for number in range(1, 30):
+            strange = report(
+                number,
+                1e300 if number % 2 else math.nan,
+                counters={"made_up": {"": 1.0}, "deliveries": {"": math.nan, "x": 1.0}},
+                histograms={"fanout": {"": {-5: 3, 10**6: 1}}},
+            )
+            assert (await a.beat(registry, reports=(strange,))).reports == number
+        await registry.metrics.round()
+        assert len(log) == 2
+        assert any("set its clock" in line for line in log)
+        assert await values(registry, begin=NOW - 20, end=NOW + 20) == [None, 0, None, None]
+
+    async def test_a_million_labels_become_a_few(self, registry):
+        (a,) = await joined(registry, "a")
+        labels = {str(number): 1.0 for number in range(1_000_000)}
+        told = report(1, NOW - 10, counters={"errors": labels})
+        assert (await a.beat(registry, reports=(told,))).reports in (0, 1)
+        await eventually(lambda: registry.metrics.committed(a.instance) == 1)
+        await registry.metrics.round()
+        asked = Asked("errors", begin=NOW - 20, end=NOW, step=10, by="label", aggregation="sum")
+        series = {one.label: one.values for one in (await registry.metrics.answer(asked)).series}
+        assert len(series) == MAX_LABELS + 1
+        assert series[OTHER] == [1_000_000 - MAX_LABELS, None]
+
+    async def test_more_reports_than_time_has_passed_wait(self, clock, registry, log):
+        (a,) = await joined(registry, "a")
+        number = 0
+        for _ in range(40):
+            told = tuple(report(number + place, NOW - 10) for place in range(1, 31))
+            number = (await a.beat(registry, reports=told)).reports
+        assert number == 500
+        assert [line for line in log if "faster than they can be made" in line] == log
+        assert len(log) == 1
+        clock.now += 50
+        assert (
+            await a.beat(registry, reports=tuple(report(number + place, NOW) for place in range(1, 31)))
+        ).reports == 510
+
+    async def test_numbers_that_cannot_be_are_ignored(self, registry):
+        (a,) = await joined(registry, "a")
+        told = tuple(report(number, NOW - 10) for number in (0, -5, 2**60, 2**64 - 1, 3, 2))
+        assert (await a.beat(registry, reports=told)).reports == 3
+        assert await values(registry, begin=NOW - 20) == [100, None]
+
+
+class TestRetention:
+    async def test_each_step_is_kept_as_long_as_it_is_set(self, clock, file):
+        async with at(clock, file, keep_samples_hours=1, keep_minutes_days=1, keep_hours_days=2) as registry:
+            (a,) = await joined(registry, "a")
+            await a.beat(registry, reports=(report(1, NOW - 10),))
+            await registry.metrics.round()
+            kept = []
+            for passed in (HOUR * 2, HOUR * 30, HOUR * 80):
+                clock.now = NOW + passed
+                await registry.metrics.round()
+                with contextlib.closing(sqlite3.connect(file)) as database:
+                    kept.append(
+                        [step for (step,) in database.execute("SELECT DISTINCT step FROM metric_chunks ORDER BY 1")]
+                    )
+            assert kept == [[60, 3600], [3600], []]
+
+    async def test_much_is_deleted_in_pieces(self, clock, file):
+        async with at(clock, file, keep_samples_hours=1) as registry:
+            with contextlib.closing(sqlite3.connect(file)) as database, database:
+                row = "INSERT INTO metric_chunks (metric, step, begin, fresh, data) VALUES ('a', 10, 600, 0, x'00')"
+                for _ in range(120):
+                    database.execute(row)
+            said: list[str] = []
+            await registry._store.run(lambda database: database.connection().set_trace_callback(said.append))
+            await registry.metrics.round()
+            assert len([one for one in said if one.startswith('DELETE FROM "metric_chunks"')]) >= 5
+        with contextlib.closing(sqlite3.connect(file)) as database:
+            assert database.execute("SELECT count(*) FROM metric_chunks").fetchone() == (0,)
+
+    async def test_instances_that_are_long_gone_are_forgotten(self, clock, file):
+        async with at(clock, file) as registry:
+            (a,) = await joined(registry, "a")
+            await a.beat(registry, reports=(report(1, NOW - 10),))
+            clock.now += 40 * 86_400
+            await registry.metrics.round()
+        with contextlib.closing(sqlite3.connect(file)) as database:
+            assert database.execute("SELECT count(*) FROM metric_reporters").fetchone() == (0,)
+
+
+class TestTheApi:
+    @pytest.fixture
+    async def client(self, registry, sanic_client) -> Any:
+        app = make_app(f"metrics-{next(APPS)}", operators_face(registry, dict, NO_CLUSTER), 8_388_608)
+        client = await sanic_client(app, trust_env=False)
+
+        async def get(path: str) -> tuple[int, Any]:
+            reply = await client.get(f"/admin/v1/{path}", headers=ADMIN)
+            return reply.status_code, reply.json()
+
+        return get
+
+    async def test_values_over_time(self, registry, client):
+        a, b = await joined(registry, "a", "b")
+        await a.beat(registry, reports=(report(1, NOW - 40), report(2, NOW - 30)))
+        await b.beat(registry, reports=(report(1, NOW - 40, 50),))
+        query = f"metric=deliveries&by=node&aggregation=sum&from={NOW - 45}&to={NOW - 10}&step=10"
+        assert await client(f"metrics?{query}") == (
+            200,
+            {
+                "metric": "deliveries",
+                "kind": "counter",
+                "unit": "",
+                "aggregation": "sum",
+                "from": NOW - 50,
+                "to": NOW - 10,
+                "step": 10,
+                "until": NOW - 30,
+                "series": [
+                    {"node": "a", "label": "", "values": [100, 100, None, None], "partial": None},
+                    {"node": "b", "label": "", "values": [50, None, None, None], "partial": None},
+                ],
+            },
+        )
+        status, body = await client("metrics?metric=sessions")
+        assert (status, body["step"], body["aggregation"], body["unit"]) == (200, 20, "sum", "")
+        assert len(body["series"]) == 1
+
+    async def test_what_cannot_be_asked_is_refused(self, client):
+        for query, code in (
+            ("", "bad_query"),
+            ("metric=made_up", "unknown_metric"),
+            ("metric=sessions&aggregation=p99", "bad_aggregation"),
+            ("metric=sessions&aggregation=magic", "bad_query"),
+            ("metric=sessions&step=7", "bad_query"),
+            ("metric=sessions&step=15", "bad_step"),
+            ("metric=sessions&from=20&to=10", "bad_range"),
+            ("metric=sessions&from=0&step=10", "too_many_points"),
+            ("metric=sessions&from=nan", "bad_query"),
+            ("metric=sessions&to=1e300", "bad_query"),
+            ("metric=sessions&colour=red", "bad_query"),
+        ):
+            status, body = await client(f"metrics?{query}")
+            assert (status, body["error"]["code"]) == (400, code), query
+
+    async def test_the_catalogue(self, client):
+        status, body = await client("metrics/catalogue?limit=1000")
+        assert (status, body["next"]) == (200, None)
+        assert [item["name"] for item in body["items"]] == sorted(CATALOGUE)
+        (delivery,) = (item for item in body["items"] if item["name"] == "delivery")
+        assert delivery["default"] == "p99"
+        assert delivery["unit"] == "seconds"
+        assert "p50" in delivery["aggregations"]
+
+    async def test_the_busiest_channels(self, registry, client):
+        assert await client("channels/busiest") == (200, {"items": [], "as_of": None})
+        a, b = await joined(registry, "a", "b")
+        news, chat = BusyChannel("news", 50, 3), BusyChannel("chat", 500, 1)
+        await a.beat(
+            registry, reports=(report(1, NOW - 20, busiest=(chat,)), report(2, NOW - 10, busiest=(news, chat)))
+        )
+        await b.beat(registry, reports=(report(1, NOW, busiest=(BusyChannel("news", 40, 4),)),))
+        status, body = await client("channels/busiest?by=subscribers")
+        assert (status, body["as_of"]) == (200, NOW)
+        assert body["items"][0] == {
+            "channel": "news",
+            "publications": 5.0,
+            "subscribers": 7,
+            "nodes": {
+                "a": {"publications": 5.0, "subscribers": 3},
+                "b": {"publications": 4.0, "subscribers": 4},
+            },
+        }
+        _, body = await client("channels/busiest?limit=1")
+        assert [item["channel"] for item in body["items"]] == ["chat"]
+        await registry.leave(a.instance)
+        _, body = await client("channels/busiest")
+        assert [item["channel"] for item in body["items"]] == ["news"]

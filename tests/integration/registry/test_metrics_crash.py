@@ -1,0 +1,83 @@
+"""A registry that is killed in the middle of storing and folding what nodes count."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from pathlib import Path
+
+from tests.integration.registry.reporting import BEGAN, FASTER, KEEP, NODES, clock, deliveries, report
+from tests.integration.registry.support import Node, settings
+from wsplatform.core.series import Asked
+from wsplatform.registry.service import Registry
+
+ROUNDS = 4
+
+
+async def report_until_killed(database: Path | str, origin: float, acknowledged: list[int], answers: int) -> None:
+    """Raises `acknowledged` to what the process said until it was killed, after at least so many answers."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "tests.integration.registry.reporting", str(database), str(origin)),
+        *map(str, acknowledged),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    said = b""
+    while said.count(b"\n") < answers:
+        part = await process.stdout.read(4096)
+        assert part, "the registry ended by itself"
+        said += part
+    process.send_signal(signal.SIGKILL)
+    said += await process.stdout.read()
+    await process.wait()
+    for line in said[: said.rfind(b"\n")].decode().split("\n"):
+        node, number = line.split()
+        assert int(number) > acknowledged[int(node)]
+        acknowledged[int(node)] = int(number)
+
+
+async def kill_again_and_again(database: Path | str) -> None:
+    acknowledged = [0] * NODES
+    origin = time.time()
+    for turn in range(ROUNDS):
+        await report_until_killed(database, origin, acknowledged, 100 + 77 * turn)
+    assert min(acknowledged) > 360  # more than an hour of theirs
+    registry = Registry(settings(database, dead_seconds=30), KEEP, clock(origin))
+    await registry.start()
+    try:
+        for _ in range(2):
+            await check(registry, [await finished(registry, node, acknowledged[node]) for node in range(NODES)])
+            await registry.metrics.round()
+    finally:
+        await registry.close()
+
+
+async def finished(registry: Registry, node: int, acknowledged: int) -> int:
+    """How many reports of the node there are, when the next ones have come."""
+    teller = Node(f"n{node}")
+    await teller.register(registry)
+    told = tuple(report(node, number) for number in range(acknowledged + 1, acknowledged + 6))
+    return (await teller.beat(registry, reports=told)).reports
+
+
+async def check(registry: Registry, numbers: list[int]) -> None:
+    """Whatever step is asked for, each report has counted once."""
+    until = registry.metrics.until
+    for step in (10, 60, 3600):
+        last = BEGAN + 10 * (max(numbers) + 1)
+        for metric, aggregation in (("deliveries", "sum"), ("delivery", "count")):
+            asked = Asked(metric, by="node", begin=BEGAN, end=last, step=step, aggregation=aggregation)
+            found = await registry.metrics.answer(asked)
+            sums = [sum(value or 0 for value in one.values) + (one.partial or 0) for one in found.series]
+            counts = deliveries if metric == "deliveries" else lambda _, number: number % 5 + 1
+            assert sums == [
+                sum(counts(node, number) for number in range(1, many + 1)) for node, many in enumerate(numbers)
+            ]
+    assert until <= BEGAN + (time.time() + 1) * FASTER
+
+
+async def test_every_report_counts_once(file):
+    await kill_again_and_again(file)
