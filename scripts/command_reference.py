@@ -67,6 +67,7 @@ def _options(command: click.Command, context: click.Context) -> Iterator[str]:
         record = parameter.get_help_record(context)
         if record and "--help" not in record[0]:
             name = record[0].replace("|", "/")  # a bar would end the cell
+            name = re.sub(r"(INTEGER|FLOAT)( RANGE)?$", "N", name)
             yield f"| `{name}` | {_escaped(record[1])} |"
 
 

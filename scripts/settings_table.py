@@ -21,7 +21,7 @@ from wsplatform.settings_load import load
 PAGE = Path(__file__).parent.parent / "docs" / "configuration.md"
 BEGIN = "<!-- scripts/settings_table.py writes what follows, from wsplatform/settings.py -->"
 END = "<!-- up to here -->"
-_HEAD = "| key | type | default | variable | |\n|---|---|---|---|---|"
+_HEAD = "| key | type | default | |\n|---|---|---|---|"
 _PLAIN = {bool: "`true` or `false`", int: "integer", float: "number", str: "text"}
 _ENTRY = re.compile(r"^([a-z_]+): (.*)")
 
@@ -66,8 +66,8 @@ def _section(section: str, table: type[msgspec.Struct]) -> str:
         differing = sorted(set(described) ^ set(hints)) or "their order"
         raise ValueError(f"the docstring of {table.__name__} and its keys differ: {differing}")
     rows = [
-        f"| `{key}` | {_kind(hint)} | {_default(section, key, table)} | {_variable(section, key)} "
-        f"| {_cell(described[key])} |"
+        f"| `{key}` | {_kind(hint)} | {_default(section, key, table)} "
+        f"| {_cell(described[key])} {_variable(section, key)} |"
         for key, hint in hints.items()
     ]
     return "\n".join([f"### [{section}]", "", about, "", _HEAD, *rows])

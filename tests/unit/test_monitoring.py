@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from tests.support.documents import ROOT, prose
+from tests.support.monitoring import ALERTS, BOARD, expressions, rules
 from tests.support.promql import Used, used
 from wsplatform.core.metrics import CATALOGUE, REGISTRY_METRICS, Metric
 
-ALERTS = ROOT / "docker" / "prometheus" / "alerts.yml"
-BOARD = ROOT / "docker" / "grafana" / "wsplatform.json"
 OPERATING = ROOT / "docs" / "operating.md"
 METRICS: tuple[Metric, ...] = (*CATALOGUE.values(), *REGISTRY_METRICS.values())
 OTHERS = {"up": {"job"}, "wsplatform_info": {"version", "node"}}
@@ -33,18 +30,6 @@ def series() -> dict[str, set[str]]:
         endings = {"_bucket": {"le"}, "_sum": set(), "_count": set()} if metric.kind == "histogram" else {"": set()}
         found |= {metric.prometheus + ending: own | more for ending, more in endings.items()}
     return found
-
-
-def rules() -> list[dict[str, Any]]:
-    return [rule for group in yaml.safe_load(ALERTS.read_text(encoding="utf-8"))["groups"] for rule in group["rules"]]
-
-
-def expressions() -> Iterator[tuple[str, str]]:
-    for rule in rules():
-        yield rule["alert"], rule["expr"]
-    for panel in json.loads(BOARD.read_text(encoding="utf-8"))["panels"]:
-        for number, target in enumerate(panel.get("targets", ())):
-            yield f"{panel['title']} {number}", target["expr"]
 
 
 @pytest.mark.parametrize(("where", "expression"), [*expressions()], ids=lambda text: text[:30])

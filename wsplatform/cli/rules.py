@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wsplatform.cli import output
+from wsplatform.cli.complete import rule_patterns
 from wsplatform.cli.options import Server, json_option, with_registry
 from wsplatform.errors import PlatformError
 
@@ -22,7 +23,7 @@ def command() -> None:
 
 
 @command.command("set", short_help="Make the rule for PATTERN, or replace it.")
-@click.argument("pattern")
+@click.argument("pattern", shell_complete=rule_patterns)
 @click.argument("options", metavar="[OPTION=VALUE]...", nargs=-1)
 @json_option
 @with_registry
@@ -74,7 +75,7 @@ def list_(json_: bool, server: Server) -> None:
 
 
 @command.command("delete", short_help="Delete the rule for PATTERN.")
-@click.argument("pattern")
+@click.argument("pattern", shell_complete=rule_patterns)
 @with_registry
 def delete(pattern: str, server: Server) -> None:
     """Delete the rule for PATTERN; clients that no other rule admits are unsubscribed.

@@ -1,4 +1,4 @@
-"""What commands make of the admin API's answers, and what they ask it."""
+"""What commands make of answers that a healthy cluster does not give, and what exactly they ask."""
 
 from __future__ import annotations
 
@@ -93,12 +93,6 @@ async def test_one_channel_is_shown_with_its_rule(registry: FakeRegistry, run: R
     assert "none: it is refused" in (await run("channels", "show", "a/b"))[1]
 
 
-async def test_the_busiest_channels(registry: FakeRegistry, run: Run) -> None:
-    item = {"channel": "hot", "publications": 99.25, "subscribers": 12, "nodes": {}}
-    registry.answers["channels/busiest"] = {"items": [item], "as_of": 0}
-    assert (await run("channels", "busiest"))[1].splitlines()[1].split() == ["hot", "99.2", "12"]
-
-
 async def test_sessions_are_filtered_by_user_even_by_none(registry: FakeRegistry, run: Run) -> None:
     registry.answers["sessions"] = page(SESSION, missing=[])
     _, out, errors = await run("sessions", "list", "--user", "", "--node", "n1")
@@ -147,25 +141,6 @@ async def test_a_metric_is_drawn(registry: FakeRegistry, run: Run, monkeypatch: 
     assert len((await run("metrics", "publications", "--by", "node"))[1].splitlines()) == 4
     registry.answers["metrics"] = metric()
     assert "nothing was reported" in (await run("metrics", "publications"))[1]
-
-
-async def test_a_node_is_drained_only_when_somebody_says_so(registry: FakeRegistry, run: Run) -> None:
-    registry.answers["nodes/n1/drain"] = {"node": "n1", "state": "draining"}
-    status, _, errors = await run("nodes", "drain", "n1")
-    assert (status, registry.asked) == (2, [])
-    assert "--yes" in errors
-    assert (await run("nodes", "drain", "n1", "--yes"))[1] == "n1: draining\n"
-    assert registry.asked == ["POST nodes/n1/drain?"]
-
-
-async def test_links_of_a_node_that_there_is_not(registry: FakeRegistry, run: Run) -> None:
-    registry.answers |= {"links": page(), "nodes": page({"id": "node-10"}, view=1)}
-    status, _, errors = await run("links", "--node", "node-1")
-    assert (status, errors) == (
-        1,
-        "error: There is no node node-1: wsplatform nodes lists those that there are. [unknown_node]\n",
-    )
-    assert (await run("links", "--node", "node-10"))[0] == 0
 
 
 async def test_names_are_completed(registry: FakeRegistry, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
