@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import aiohttp
 import pytest
 import pytest_asyncio
 
 from tests.support.cli import Subscriber
 from tests.support.local_cluster import LocalCluster
+from tests.support.monitoring import expressions
+from tests.support.promql import used
 from tests.support.wait import eventually
 from wsplatform import cli
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 Run = Callable[..., Awaitable[str]]
 CHANNEL = "hot:1"
+AT_FIRST = {
+    *("wsplatform_api_commands_total", "wsplatform_api_errors_total", "wsplatform_disconnects_total"),
+    *("wsplatform_errors_total", "wsplatform_link_dropped_total"),
+}
+"""Series of a label that is there when it has happened."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -82,6 +91,39 @@ async def test_a_session_is_found_shown_and_ended(run: Run) -> None:
 
     await eventually(another, within=15)
     assert "[unknown_session]" in await run("sessions", "show", found["id"], status=1)
+
+
+async def test_what_the_nodes_counted_is_shown(run: Run) -> None:
+    assert "publications" in await run("metrics", "list")
+
+    async def counted() -> bool:
+        answer = json.loads(await run("metrics", "sessions", "--from", "5m", "--json"))
+        values = [value for value in answer["series"][0]["values"] if value is not None] if answer["series"] else []
+        return bool(values) and values[-1] == 2
+
+    await eventually(counted, within=30)
+    by_node = (await run("metrics", "sessions", "--by", "node", "--from", "5m")).splitlines()
+    assert sorted(line.split()[0] for line in by_node[1:-1]) == ["node-1", "node-2"]
+    assert "sessions, " in (await run("metrics", "sessions", "--node", "node-1", "--from", "5m"))
+    assert "[unknown_metric]" in await run("metrics", "nonsense", status=1)
+
+    async def busy() -> bool:
+        rows = (await run("channels", "busiest", "--by", "subscribers")).splitlines()
+        return [row.split() for row in rows[1:]] == [[CHANNEL, "0", "2"]]
+
+    await eventually(busy, within=25)
+
+
+async def test_what_alarms_and_dashboard_ask_for_is_served(cluster: LocalCluster) -> None:
+    urls = [cluster.info["registry"], *(node["url"] for node in cluster.info["nodes"])]
+    served = set[str]()
+    async with aiohttp.ClientSession(headers={"X-API-Key": cluster.info["admin_key"]}) as http:
+        for url in urls:
+            async with http.get(f"{url}/metrics") as response:
+                assert response.status == 200
+                served |= set(re.findall(r"^(\w+)[{ ]", await response.text(), re.MULTILINE))
+    asked = set().union(*(used(expression).metrics for _, expression in expressions()))
+    assert asked - served <= AT_FIRST | {"up"}
 
 
 async def test_the_audit_log_says_who_did_what(run: Run) -> None:
