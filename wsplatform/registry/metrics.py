@@ -17,11 +17,12 @@ from loguru import logger
 
 from wsplatform.core.rollups import CHUNK, DamagedError
 from wsplatform.core.samples import SAMPLE, Accepted, accept
-from wsplatform.core.series import Asked, Question, Series, question
+from wsplatform.core.series import Asked, question
 from wsplatform.core.throttle import Throttle
 from wsplatform.errors import RequestError
 from wsplatform.model import BusyChannel, Instance, MetricReport
 from wsplatform.registry import metric_rows as rows
+from wsplatform.registry.records import Answer, Busiest
 from wsplatform.registry.store import Store
 from wsplatform.settings import MetricsTable
 
@@ -45,15 +46,6 @@ _HEARD_SECONDS: Final = 60.0
 _LOG_SECONDS: Final = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """until: up to then (Unix time) every node has reported; see core/series.py for what comes after."""
-
-    asked: Question
-    until: int
-    series: list[Series]
-
-
 @dataclass(slots=True)
 class _Reporter:
     """What is known of an instance. ended: of its last report (ms); heard: when that came; allowance: of reports."""
@@ -66,15 +58,6 @@ class _Reporter:
     storing: asyncio.Future[int] | None = None
     present: bool = True
     busiest: Busiest | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Busiest:
-    """What a node told last. seconds: over which it counted publications; ended: Unix time."""
-
-    ended: float
-    seconds: float
-    channels: tuple[BusyChannel, ...]
 
 
 class Metrics:

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from wsplatform.model import LinkStatus, Member, NodeStatus, Scope
+from wsplatform.core.series import Question, Series
+from wsplatform.model import BusyChannel, LinkStatus, Member, NodeStatus, Scope
 
 
 class NodeRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,3 +94,21 @@ class Wanted:
     contains: str = ""
     since: float | None = None
     until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """until: up to then (Unix time) every node has reported; see core/series.py for what comes after."""
+
+    asked: Question
+    until: int
+    series: list[Series]
+
+
+@dataclass(frozen=True, slots=True)
+class Busiest:
+    """What a node told last. seconds: over which it counted publications; ended: Unix time."""
+
+    ended: float
+    seconds: float
+    channels: tuple[BusyChannel, ...]

@@ -10,7 +10,7 @@ from sanic import HTTPResponse
 
 from wsplatform.core.metrics import CATALOGUE, Kind, Unit
 from wsplatform.core.series import AGGREGATIONS, Aggregation, Asked, By
-from wsplatform.registry.metrics import Answer, Busiest
+from wsplatform.registry.records import Answer, Busiest
 from wsplatform.web.admin.requests import page
 from wsplatform.web.admin.routes import Call, Reply, Route, json_reply
 from wsplatform.web.admin.types import MAX_TEXT, PageQuery
