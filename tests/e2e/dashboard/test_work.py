@@ -181,3 +181,22 @@ async def test_slash_finds_a_node_and_the_theme_is_kept(cluster: Cluster, sit: S
     await page.reload()
     await expect(page.locator("html")).to_have_attribute("data-theme", "dark")
     assert operator.problems == []
+
+
+async def test_charts_show_what_was_counted_as_a_picture_and_as_a_table(cluster: Cluster, sit: Sit) -> None:
+    operator = await sit(cluster)
+    page = operator.page
+    async with client(cluster, "fay"):
+        await operator.go("nodes/n1", "n1")
+        sessions = page.get_by_role("img", name=re.compile("^Sessions, last 15 min. last 1,"))
+        await expect(sessions).to_be_visible(timeout=30_000)
+        assert await sessions.locator("canvas").count() == 1
+        await page.get_by_role("button", name="Table of Sessions").click()
+        await expect(page.get_by_role("region", name="Sessions, as a table").get_by_role("row").nth(1)).to_contain_text(
+            "1"
+        )
+        await page.get_by_role("button", name="30 d").click()
+        await expect(page.get_by_text("Loading …")).to_have_count(0)
+        await page.get_by_role("button", name="Table of Sessions").click()
+        await expect(page.get_by_role("img", name=re.compile("^Sessions, last 30 d"))).to_be_visible()
+    assert operator.problems == []

@@ -1,4 +1,5 @@
 // What events say, brought into the store: nodes with their rates, links, what got lost and who is gone.
+import { recall } from "./past.js";
 import { difference, total } from "./rates.js";
 import { get, set } from "./store.js";
 
@@ -56,6 +57,7 @@ function readNodes({ view, items }) {
     trouble: { drops, gone: gone(before, items, recent(trouble.gone, now, GONE_SECONDS), { heard: heardBefore, seen: history[history.length - 1]?.at, now }) },
     history: [...history.filter((one) => one.at > now - HISTORY_SECONDS), { at: now, ...total(items, rates) }],
   });
+  if (before === null) recall();
 }
 
 /** how: "order": it was heard of until it left; "silence": it was not; "unseen": that was not seen. */

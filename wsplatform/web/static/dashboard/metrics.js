@@ -14,7 +14,7 @@ export const RANGES = {
   "30d": ["30 d", 2592000, 10800],
 };
 
-/** lines: [{metric, aggregation?, by?, node?, label?, name?}]. {times, series: [{name, values}], error, loading}.
+/** lines: [{metric, aggregation?, by?, node?, label?, name?, word?(label)}]. {times, series: [{name, values}], error, loading}.
  *
  * A line with `by` gives a series for each node or label. Times are seconds since 1970. */
 export function useSeries(lines, range) {
@@ -48,12 +48,12 @@ async function load(lines, { length, step, to }, signal) {
   const end = to ?? Date.now() / 1000;
   const until = Math.ceil(end / step) * step;
   const query = { from: until - length, to: until, step };
-  const answers = await Promise.all(lines.map(({ name, ...line }) => read("/metrics", { ...query, ...line }, signal)));
+  const answers = await Promise.all(lines.map(({ name, word, ...line }) => read("/metrics", { ...query, ...line }, signal)));
   const first = answers[0];
   const points = Math.max(1, Math.ceil((first.to - first.from) / first.step));
   const times = Array.from({ length: points }, (_, number) => first.from + number * first.step);
   const series = answers.flatMap((answer, number) => answer.series.map((one) => ({
-    name: [lines[number].name, lines[number].by === "node" ? one.node : one.label].filter(Boolean).join(" "),
+    name: [lines[number].name, lines[number].by === "node" ? one.node : (lines[number].word ?? String)(one.label)].filter(Boolean).join(" "),
     values: times.map((_, place) => one.values[place] ?? null),
   })));
   return { times, series, from: query.from, until };

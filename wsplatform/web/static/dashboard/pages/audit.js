@@ -36,7 +36,7 @@ export function Audit() {
       <${TextField} label="Contains" value=${contains} change=${setContains} />
       <${SelectField} label="In the last" value=${since} change=${begin} options=${SINCE} />
     <//>
-    <${Listing} list=${list} noun="entries" empty=${narrowed ? "No entry is like that." : "Nothing was changed yet. Log-ins, rules, keys, drains and the like will stand here."}>
+    <${Listing} list=${list} noun="entry" many="entries" empty=${narrowed ? "No entry is like that." : "Nothing was changed yet. Log-ins, rules, keys, drains and the like will stand here."}>
       ${(items) => html`<${Table} caption="Audit log" rows=${items} rowKey=${(entry) => entry.id} columns=${COLUMNS} />`}
     <//>
   `;
@@ -47,7 +47,7 @@ const COLUMNS = [
   { key: "actor", title: "Who", cell: (entry) => entry.actor?.name || html`<span class="muted">nobody</span>` },
   {
     key: "action", title: "What",
-    cell: (entry) => html`<span>${ACTIONS[entry.action] ?? entry.action} ${entry.target && html`<span class="code">${entry.target}</span>`}</span>`,
+    cell: (entry) => html`<span>${ACTIONS[entry.action] ?? entry.action} ${entry.target && !entry.action.startsWith("log") && html`<span class="code">${entry.target}</span>`}</span>`,
   },
   { key: "change", title: "Change", cell: (entry) => html`<${Change} before=${entry.before} after=${entry.after} />` },
   { key: "address", title: "From", cell: (entry) => html`<span class="code">${entry.address}</span>` },

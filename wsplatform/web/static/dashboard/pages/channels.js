@@ -31,7 +31,7 @@ function All({ text }) {
     : html`No channel has a subscriber. A channel is there as long as somebody is subscribed to it; <a href=${to("rules")}>rules</a> say who may.`;
   return html`
     <${Section} title=${text ? "Found" : "All with subscribers"} wide>
-      <${Listing} list=${list} noun="channels" empty=${empty}>
+      <${Listing} list=${list} noun="channel" empty=${empty}>
         ${(items) => html`<${Table} caption="Channels" rows=${items} rowKey=${(item) => item.channel} columns=${COLUMNS} />`}
       <//>
     <//>

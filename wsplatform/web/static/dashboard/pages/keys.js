@@ -19,7 +19,7 @@ export function Keys() {
     <${Title} text="Keys" note="Backends publish with an api key, operators work with an admin key. Only a digest of a key is stored.">
       <button type="button" class="primary" onClick=${() => make(true)}>Make a key …</button>
     <//>
-    <${Listing} list=${list} noun="keys" empty=${html`There is no key yet. Make one with the scope api for each of your backends.`}>
+    <${Listing} list=${list} noun="key" empty=${html`There is no key yet. Make one with the scope api for each of your backends.`}>
       ${(items) => html`<${Table} caption="Keys" rows=${items} rowKey=${(key) => key.id} columns=${columns(revoke)} />`}
     <//>
     ${making && html`<${KeyForm} close=${() => make(false)} done=${(key) => { setMade(key); list.again(); }} />`}
@@ -33,7 +33,7 @@ const columns = (revoke) => [
   { key: "id", title: "Id", cell: (key) => html`<span class="code">${key.id}</span>` },
   { key: "scopes", title: "Scopes", cell: (key) => key.scopes.join(", ") },
   { key: "channels", title: "Channels", cell: (key) => (key.channels.length ? html`<span class="code">${key.channels.join(" ")}</span>` : key.scopes.includes("api") ? "all" : format.NOTHING) },
-  { key: "created", title: "Made", num: true, cell: (key) => format.date(key.created_at) },
+  { key: "created", title: "Made", cell: (key) => format.date(key.created_at) },
   { key: "revoke", title: "", end: true, cell: (key) => html`<button type="button" class="small" aria-label="Revoke ${key.name}" onClick=${() => revoke(key)}>Revoke …</button>` },
 ];
 

@@ -10,6 +10,7 @@ import { FormDialog } from "../parts/dialog.js";
 import { Figures } from "../parts/figures.js";
 import { Facts } from "../parts/facts.js";
 import { LinkTable } from "../parts/links.js";
+import { ERRORS, disconnect } from "../codes.js";
 import { Chart, RangeChoice, useRange } from "../parts/chart.js";
 
 export function Node({ argument: id }) {
@@ -76,8 +77,8 @@ function Past({ id }) {
         ${chart("Messages", "rate", [{ metric: "deliveries", name: "delivered" }, { metric: "publications", name: "published" }])}
         ${chart("Delivery time", "seconds", [{ metric: "delivery", aggregation: "p50", name: "p50" }, { metric: "delivery", aggregation: "p99", name: "p99" }])}
         ${chart("Sessions", "", [{ metric: "sessions" }])}
-        ${chart("Disconnects, by code", "rate", [{ metric: "disconnects", by: "label" }], "Nobody was disconnected in this time.")}
-        ${chart("Errors, by code", "rate", [{ metric: "errors", by: "label" }], "No error in this time.")}
+        ${chart("Disconnects, by code", "rate", [{ metric: "disconnects", by: "label", word: disconnect }], "Nobody was disconnected in this time.")}
+        ${chart("Errors, by code", "rate", ERRORS, "No error in this time.")}
         ${chart("Bytes of clients", "bytesRate", [{ metric: "sent", name: "sent" }, { metric: "received", name: "received" }])}
         ${chart("CPU", "percent", [{ metric: "cpu" }])}
         ${chart("Loop lag", "seconds", [{ metric: "loop_lag", aggregation: "p99", name: "p99" }, { metric: "loop_lag", aggregation: "max", name: "max" }])}

@@ -9,6 +9,7 @@ import { Status } from "../parts/status.js";
 import { Figures } from "../parts/figures.js";
 import { Picture } from "../parts/picture.js";
 import { Busiest } from "../parts/busiest.js";
+import { ERRORS } from "../codes.js";
 import { Chart, RangeChoice, useRange } from "../parts/chart.js";
 
 export function Overview() {
@@ -27,7 +28,7 @@ export function Overview() {
         <${Chart} title="Delivery time" unit="seconds" range=${range} empty="Nothing was delivered in this time." lines=${[
           { metric: "delivery", aggregation: "p50", name: "p50" }, { metric: "delivery", aggregation: "p99", name: "p99" }]} />
         <${Chart} title="Sessions" unit="" range=${range} lines=${[{ metric: "sessions" }]} />
-        <${Chart} title="Errors, by code" unit="rate" range=${range} empty="No error in this time." lines=${[{ metric: "errors", by: "label" }]} />
+        <${Chart} title="Errors, by code" unit="rate" range=${range} empty="No error in this time." lines=${ERRORS} />
       </div>
     <//>
   `;

@@ -26,7 +26,7 @@ export function Rules({ query }) {
     <//>
     <${Test} first=${query.get("test") ?? ""} config=${config} />
     <${Section} title="All rules" wide actions=${html`<${Filters} label="Rules"><${TextField} label="Pattern contains" value=${contains} change=${setContains} /><//>`}>
-      <${Listing} list=${list} noun="rules" empty=${empty}>
+      <${Listing} list=${list} noun="rule" empty=${empty}>
         ${(items) => html`<${Table} caption="Rules" rows=${items} rowKey=${(rule) => rule.pattern} columns=${columns(edit, remove)} />`}
       <//>
     <//>

@@ -29,7 +29,7 @@ export function Sessions({ query }) {
     <${Filters} label="Sessions">
       ${FIELDS.map(([name, text]) => html`<${TextField} key=${name} label=${text} value=${asked[name]} change=${change(name)} />`)}
     <//>
-    <${Listing} list=${list} noun="sessions" empty=${empty}>
+    <${Listing} list=${list} noun="session" empty=${empty}>
       ${(items) => html`<${Table} caption="Sessions" rows=${items} rowKey=${(item) => item.id} columns=${columns(now, end)} />`}
     <//>
     ${ending && html`<${Disconnect} session=${ending} close=${() => end(null)} done=${list.again} />`}

@@ -1,6 +1,7 @@
 // Lists of the API: one page, more by the cursor, asked anew when the question changes.
 import { html, useCallback, useEffect, useRef, useState } from "../ui.js";
 import { read } from "../api.js";
+import { plural } from "../format.js";
 import { Empty, MissingNodes, Problem, Waiting } from "./page.js";
 
 const LIMIT = 50;
@@ -57,7 +58,7 @@ async function filled(path, query, signal) {
 }
 
 /** Around the table of a list: what is missing, what went wrong, "more". empty: what to do where there is none. */
-export function Listing({ list, empty, noun, children }) {
+export function Listing({ list, empty, noun, many = `${noun}s`, children }) {
   const { items, next, missing, error, loading, more, again } = list;
   return html`
     ${error && html`<${Problem} error=${error} again=${again} />`}
@@ -66,7 +67,7 @@ export function Listing({ list, empty, noun, children }) {
     ${items?.length === 0 && html`<${Empty}>${empty}<//>`}
     ${items?.length > 0 && children(items)}
     <p class="more">
-      <span role="status">${items?.length > 0 ? `${items.length}${next ? " and more" : ""} ${noun}` : ""}</span>
+      <span role="status">${items?.length > 0 ? next ? `${items.length} and more ${many}` : plural(items.length, noun, many) : ""}</span>
       ${next && html`<button type="button" onClick=${more} aria-disabled=${loading ? "true" : null}>More</button>`}
     </p>
   `;
