@@ -9,13 +9,15 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
+import msgspec
 import pytest
 
 from tests.support.haproxy import Backend, Balancer, self_signed
 from tests.support.processes import free_port
 from tests.support.wait import eventually
 from wsplatform.core.haproxy_sections import COOKIE
-from wsplatform.plugins.haproxy_control import check
+from wsplatform.plugins.haproxy_control import Master, check
+from wsplatform.plugins.haproxy_keeper import Keeper
 from wsplatform.settings import HAProxyTable
 
 GOLDEN = Path(__file__).parents[1] / "unit" / "golden" / "haproxy.cfg"
@@ -130,6 +132,151 @@ async def test_a_node_that_drains_gets_no_new_clients_and_keeps_those_it_has(
 
 async def _only(balancer: Balancer, name: str) -> bool:
     return {(await balancer.get())[1] for _ in range(6)} == {name}
+
+
+async def test_who_is_refused_by_a_node_that_drains_gets_another_one_before_haproxy_knows(
+    balancer: Balancer, nodes: tuple[Backend, Backend]
+) -> None:
+    first, second = nodes
+    await balancer.serve(first, second)
+    first.refusing = True
+    headers = {"Cookie": f"{COOKIE}=n1"}
+    async with balancer.http.ws_connect(f"{balancer.url}/connection/websocket", headers=headers) as websocket:
+        assert (await websocket.receive()).data == "n2"
+        assert websocket._response.cookies[COOKIE].value == "n2"
+    second.refusing = True
+    with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+        await balancer.http.ws_connect(f"{balancer.url}/connection/websocket", headers=headers)
+    assert caught.value.status == 503
+    assert caught.value.headers is not None
+    assert caught.value.headers.getall("Set-Cookie") == [f"{COOKIE}=; Path=/; Max-Age=0"]
+
+
+async def test_a_node_that_says_it_drains_is_in_maintenance_and_keeps_its_websockets(
+    balancer: Balancer, nodes: tuple[Backend, Backend]
+) -> None:
+    first, second = nodes
+    await balancer.serve(first, second)
+    headers = {"Cookie": f"{COOKIE}=n1"}
+    async with balancer.http.ws_connect(balancer.url + "/x", headers=headers) as websocket:
+        assert (await websocket.receive()).data == "n1"
+        balancer.announce([first.member(draining=True), second.member()])
+        await balancer.loaded()
+        async with balancer.http.get(balancer.url, headers=headers) as response:
+            assert (await response.json())["node"] == "n2"  # its cookie leads nowhere any more
+        balancer.announce([second.member()])
+        await balancer.loaded()
+        assert await echoes(websocket)
+        master = Master(balancer.process.table.master_socket)
+        assert (await master.servers())["n1"].maintenance
+    await eventually(lambda: _gone(master, "n1"), within=5)
+    balancer.announce([first.member(), second.member()])
+    await eventually(lambda: balancer.answers("n1"))
+    assert (await master.processes()).reloads == 0
+
+
+async def _gone(master: Master, name: str) -> bool:
+    return name not in await master.servers()
+
+
+async def test_workers_behind_one_address_get_as_many_clients_each_as_others(balancer: Balancer) -> None:
+    async with Backend("w-1") as host, Backend("n1") as alone, contextlib.AsyncExitStack() as stack:
+        workers = [msgspec.structs.replace(host.member(), node_id=f"w-{number}") for number in (1, 2, 3)]
+        balancer.announce([*workers, alone.member()])
+        await balancer.loaded()
+        opened = [(await stack.enter_async_context(balancer.websocket()))[1] for _ in range(40)]
+        assert 27 <= opened.count("w-1") <= 33
+        balancer.announce([*workers[1:], alone.member()])
+        await balancer.loaded()
+        present = await Master(balancer.process.table.master_socket).servers()
+        assert {name: server.weight for name, server in present.items()} == {"w-1": 2, "n1": 1}
+
+
+async def test_an_address_gets_no_more_connections_than_it_may_have() -> None:
+    table = HAProxyTable(address_connections=3)
+    async with Balancer(table) as balancer, Backend("n1") as node, contextlib.AsyncExitStack() as stack:
+        balancer.announce([node.member()])
+        await balancer.loaded()
+        for _ in range(3):
+            await stack.enter_async_context(balancer.websocket())
+        with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+            await balancer.http.ws_connect(balancer.url + "/connection/websocket")
+        assert caught.value.status == 429
+
+
+async def test_an_address_sends_no_more_requests_than_it_may() -> None:
+    async with Balancer(HAProxyTable(address_request_rate=1)) as balancer, Backend("n1") as node:
+        balancer.announce([node.member()])
+        await balancer.loaded()
+        statuses = [(await balancer.get())[0] for _ in range(14)]
+        assert statuses[:5] == [200] * 5
+        assert statuses[-1] == 429
+
+
+async def test_an_address_begins_no_more_connections_than_it_may() -> None:
+    async with Balancer(HAProxyTable(address_connection_rate=1)) as balancer, Backend("n1") as node:
+        balancer.announce([node.member()])
+        await balancer.loaded()
+        served = 0
+        with contextlib.suppress(ConnectionError, IndexError):  # cut, before or after its request
+            while served < 14:
+                assert (await raw(balancer.port, b"/"))[0] == 200
+                served += 1
+        assert served < 14
+
+
+async def test_operators_reach_the_registry_only_where_that_is_wanted(tmp_path: Path) -> None:
+    async with Backend("registry") as registry, Backend("n1") as node:
+        table = HAProxyTable(operators_url=f"http://127.0.0.1:{registry.port}")
+        async with Balancer(table) as balancer:
+            await balancer.serve(node)
+            assert await balancer.get("/admin/v1/nodes") == (200, "registry")
+            assert await balancer.get("/dashboard/") == (200, "registry")
+            assert await balancer.get("/api/publish") == (200, "n1")
+            for private in (b"/cluster/mesh", b"/metrics", b"/x/../admin", b"//admin"):
+                assert (await raw(balancer.port, private))[0] in {400, 404}
+            forged = {"X-Forwarded-For": "6.6.6.6", "X-Forwarded-Proto": "https"}
+            async with balancer.http.get(balancer.url + "/admin/", headers=forged) as response:
+                received = {name.lower(): value for name, value in (await response.json())["headers"]}
+            assert (received["x-forwarded-for"], received["x-forwarded-proto"]) == ("127.0.0.1", "http")
+            assert "Set-Cookie" not in response.headers
+
+
+async def test_a_users_own_lines_hold_and_wrong_ones_harm_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "frontend.cfg").write_text("    http-response set-header X-Own yes\n")
+    async with Balancer(HAProxyTable(snippets=str(folder))) as balancer, Backend("n1") as node:
+        await balancer.serve(node)
+        async with balancer.http.get(balancer.url) as response:
+            assert response.headers["X-Own"] == "yes"
+        (folder / "backend.cfg").write_text("    no such word\n")
+        await eventually(lambda: "no such word" in balancer.plugin.status().detail or _told(balancer), within=10)
+        assert "[haproxy_config_refused]" in balancer.plugin.status().detail
+        assert await balancer.get() == (200, "n1")
+        (folder / "backend.cfg").rename(folder / "back.cfg")
+        await eventually(lambda: "back.cfg is none of" in balancer.plugin.status().detail, within=10)
+        (folder / "back.cfg").unlink()
+        (folder / "frontend.cfg").write_text("    http-response set-header X-Own again\n")
+        await eventually(lambda: balancer.plugin.status().healthy, within=20)
+        async with balancer.http.get(balancer.url) as response:
+            assert response.headers["X-Own"] == "again"
+
+
+def _told(balancer: Balancer) -> bool:
+    return not balancer.plugin.status().healthy
+
+
+async def test_the_status_page_is_where_it_is_wanted(tmp_path: Path) -> None:
+    port = free_port()
+    async with Balancer() as balancer, Backend("n1") as node:
+        await balancer.plugin.stop()
+        table = msgspec.structs.replace(balancer.process.table, status_bind=f"127.0.0.1:{port}")
+        await Keeper(table).apply([node.member()])
+        status, page = await raw(port, b"/")
+        assert status == 200
+        assert b"n1" in page
+        assert (await raw(balancer.port, b"/;csv"))[1].find(b"pxname") < 0
 
 
 async def test_a_node_that_dies_costs_no_request(balancer: Balancer, nodes: tuple[Backend, Backend]) -> None:
@@ -270,6 +417,55 @@ async def test_a_cookie_that_names_no_node_is_replaced(balancer: Balancer, value
         await balancer.serve(node)
         async with balancer.http.get(balancer.url, headers={"Cookie": f"{COOKIE}={value}"}) as response:
             assert (response.status, response.cookies[COOKIE].value) == (200, "n1")
+
+
+async def test_who_comes_without_tls_is_sent_to_it(tmp_path: Path) -> None:
+    port = free_port()
+    table = HAProxyTable(tls_bind=f"127.0.0.1:{port}", certificate=str(self_signed(tmp_path / "s.pem")), redirect=True)
+    async with Balancer(table) as balancer, Backend("n1") as node:
+        balancer.announce([node.member()])
+        await balancer.loaded()
+        async with balancer.http.get(balancer.url + "/a?b=c", allow_redirects=False) as response:
+            assert (response.status, response.headers["Location"]) == (308, f"https://127.0.0.1:{port}/a?b=c")
+        reader, writer = await asyncio.open_connection("127.0.0.1", balancer.port)
+        writer.write(b"GET / HTTP/1.0\r\n\r\n")
+        assert b"400" in await reader.readline()
+        writer.close()
+
+
+async def test_a_certificate_is_exchanged_without_a_reload(tmp_path: Path) -> None:
+    port = free_port()
+    certificate = self_signed(tmp_path / "site.pem")
+    table = HAProxyTable(tls_bind=f"127.0.0.1:{port}", certificate=str(certificate), check_seconds=0.2)
+    context = ssl.create_default_context(cafile=certificate)
+    async with Balancer(table) as balancer, Backend("n1") as node:
+        await balancer.serve(node)
+        async with balancer.http.ws_connect(f"wss://127.0.0.1:{port}/x", ssl=context) as websocket:
+            await websocket.receive()
+            other, new = self_signed(tmp_path / "other.pem"), self_signed(tmp_path / "new.pem")
+            mixed = new.read_text().partition("-----BEGIN PRIVATE")[0] + "-----BEGIN PRIVATE"
+            mixed += other.read_text().partition("-----BEGIN PRIVATE")[2]
+            (tmp_path / "mixed.pem").write_text(mixed)
+            (tmp_path / "mixed.pem").replace(certificate)
+            await eventually(lambda: "[haproxy_config_refused]" in balancer.plugin.status().detail, within=10)
+            assert str(certificate) in balancer.plugin.status().detail
+            async with balancer.http.get(f"https://127.0.0.1:{port}/", ssl=context) as response:
+                assert response.status == 200  # with the one that it has
+            trusted = ssl.create_default_context(cafile=new)
+            new.replace(certificate)
+            await eventually(lambda: _trusted(balancer, port, trusted), within=10)
+            assert await echoes(websocket)
+            assert (await Master(balancer.process.table.master_socket).processes()).reloads == 0
+            await eventually(lambda: balancer.plugin.status().healthy)
+            assert "GMT" in str(balancer.plugin.status().facts["certificate_until"])
+
+
+async def _trusted(balancer: Balancer, port: int, context: ssl.SSLContext) -> bool:
+    try:
+        async with balancer.http.get(f"https://127.0.0.1:{port}/", ssl=context) as response:
+            return response.status == 200
+    except aiohttp.ClientSSLError:
+        return False
 
 
 async def test_tls_with_a_certificate_beside_plain_http(tmp_path: Path) -> None:

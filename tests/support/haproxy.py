@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.support.processes import free_port
 from tests.support.wait import eventually
+from wsplatform.core.haproxy_sections import COOKIE
 from wsplatform.model import Member, View
 from wsplatform.net.tasks import Tasks
 from wsplatform.plugins.base import PluginHost
@@ -34,17 +35,19 @@ class Backend:
         self.name = name
         self.health = health
         self.port = 0
+        self.refusing = False
         self.crash_on: set[str] = set()
         self.requests: list[web.Request] = []
         self._runner: web.AppRunner | None = None
 
-    def member(self, *, ready: bool = True, incarnation: str = "a1") -> Member:
+    def member(self, *, ready: bool = True, draining: bool = False, incarnation: str = "a1") -> Member:
         return Member(
             node_id=self.name,
             incarnation=incarnation,
             cluster_url="",
             client_url=f"http://127.0.0.1:{self.port}",
-            ready=ready,
+            ready=ready and not draining,
+            draining=draining,
         )
 
     async def __aenter__(self) -> Self:
@@ -71,6 +74,8 @@ class Backend:
             request.transport.close()
             await asyncio.sleep(0)
         if request.headers.get("Upgrade", "").lower() == "websocket":
+            if self.refusing:
+                return web.Response(status=503, headers={"Set-Cookie": f"{COOKIE}=; Path=/; Max-Age=0"})
             return await self._echo(request)
         return web.json_response({"node": self.name, "headers": list(request.headers.items())})
 

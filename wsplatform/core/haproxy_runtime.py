@@ -54,6 +54,17 @@ class Running:
     checked: bool
     weight: int
 
+    @property
+    def place(self) -> str:
+        """For people."""
+        return f"{self.looked_up or self.address or '-'}:{self.port}"
+
+    @property
+    def state(self) -> str:
+        if self.maintenance:
+            return "maintenance"
+        return "drained" if self.drained else "up" if self.up else "down"
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -189,9 +200,8 @@ def _corrections(server: Server, now: Running) -> Iterator[Step]:
     where = f"{BACKEND}/{server.name}"
     if not server.named and not _same_address(server, now):
         host = server.host.strip("[]")
-        was = f"{now.looked_up or now.address or 'nowhere'}:{now.port}"
         command = f"set server {where} addr {host} port {server.port}"
-        yield Step(server.name, f"{server.name} was at {was} instead of {server.address}", (command,))
+        yield Step(server.name, f"{server.name} was at {now.place} instead of {server.address}", (command,))
     if now.weight != server.weight:
         was = f"{server.name} had weight {now.weight} instead of {server.weight}"
         yield Step(server.name, was, (f"set server {where} weight {server.weight}",))

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from loguru import logger
 
 from wsplatform.core.channels import Pattern
+from wsplatform.core.haproxy_sections import COOKIE
 from wsplatform.core.metrics import Sample
 from wsplatform.core.throttle import Throttle
 from wsplatform.core.tokens import TokenVerifier
@@ -103,7 +104,7 @@ class CentrifugeAcceptor:
 
     def _decide(self, request: UpgradeRequest) -> Accept | Refuse:
         if self.draining:
-            return Refuse(503, "draining", "This node is shutting down: connect to another one.", _RETRY)
+            return Refuse(503, "draining", "This node is shutting down: connect to another one.", _ELSEWHERE)
         address = self._proxies.client(request.remote, request.headers.get("x-forwarded-for", ""))
         if 0 < self._max_connections <= len(self._handlers):
             self._report(address, "", "refused: client.max_connections are open")
@@ -153,6 +154,8 @@ class CentrifugeAcceptor:
 
 
 _RETRY = (("Retry-After", "1"),)
+# By the load balancer's cookie, browsers would come back to this node.
+_ELSEWHERE = (*_RETRY, ("Set-Cookie", f"{COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"))
 
 
 class Origins:
