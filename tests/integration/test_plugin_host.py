@@ -82,7 +82,7 @@ async def test_a_plugin_of_another_distribution_is_started_told_and_stopped(inst
     plugins.view_changed(View(2))
     await plugins.start()
     plugins.view_changed(View(3))
-    assert plugins.status()["good"].detail == "fine"
+    assert (plugins.status()["good"].detail, plugins.status()["good"].distribution) == ("fine", "good")
     await plugins.stop()
     await plugins.stop()
     assert heard("good") == ["start", 2, 3, "stop"]

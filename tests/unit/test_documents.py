@@ -222,13 +222,20 @@ def test_what_is_printed_is_compared_with_what_is_told(language: str, told: str,
             check(language, told, output)
 
 
-def test_the_code_for_authors_of_transports_is_that_of_the_example() -> None:
-    example = ROOT / "examples" / "transport-unix"
-    files = [example / "wsplatform_unix.py", example / "tests" / "test_wsplatform_unix.py", example / "pyproject.toml"]
+@pytest.mark.parametrize(
+    ("page", "folder", "module", "least"),
+    [
+        ("writing-a-transport.md", "transport-unix", "wsplatform_unix", 9),
+        ("writing-a-plugin.md", "plugin-targets", "wsplatform_targets", 6),
+    ],
+)
+def test_the_code_for_authors_is_that_of_the_example(page: str, folder: str, module: str, least: int) -> None:
+    example = ROOT / "examples" / folder
+    files = [example / f"{module}.py", example / "tests" / f"test_{module}.py", example / "pyproject.toml"]
     lines = {line.strip() for file in files for line in file.read_text(encoding="utf-8").splitlines()}
     text = "\n".join("\n".join(map(str.strip, file.read_text(encoding="utf-8").splitlines())) for file in files)
-    page = list(sections(ROOT / "docs" / "writing-a-transport.md"))
-    blocks = [block for section in page for language in ("python", "toml") for block in section.of(language)]
-    assert len(blocks) >= 9
+    found = list(sections(ROOT / "docs" / page))
+    blocks = [block for section in found for language in ("python", "toml") for block in section.of(language)]
+    assert len(blocks) >= least
     for block in blocks:
         assert "\n".join(map(str.strip, block.text.splitlines())) in text, {*block.text.splitlines()} - lines

@@ -30,6 +30,7 @@ COMMANDS = {
     "metrics": ("metrics", "What the nodes counted, as a chart."),
     "migrate": ("migrate", "Bring the registry's database up to date."),
     "nodes": ("nodes", "The cluster's nodes and their state; drain one."),
+    "plugins": ("plugins", "The registry's plugins, and how they are."),
     "publish": ("publish", "Publish to a channel."),
     "rules": ("rules", "Channel rules: set, list, delete, test."),
     "serve": ("serve", "Run a node, the registry, or both."),

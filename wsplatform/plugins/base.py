@@ -2,7 +2,8 @@
 
 A plugin runs in the registry's process and follows the cluster. It is found by entry point, group `wsplatform.plugins`:
 a name and a callable `(Settings) -> Plugin | None` (None: switched off by the settings). A plugin that fails is logged
-with its distribution's name and left out; it never stops the others or the registry.
+with its distribution's name and left out; it never stops the others or the registry. docs/writing-a-plugin.md leads
+through one.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from wsplatform.net.tasks import Tasks
 class PluginStatus:
     """For the admin API: is the plugin's work up to date, and if not, why (a sentence for people).
 
-    facts: whatever else operators should see of it, by short names; no secrets.
+    facts: whatever else operators should see of it, by short names; no secrets. distribution: where the plugin comes
+    from; the host fills it in.
     """
 
     healthy: bool
     detail: str
     facts: Mapping[str, str | int | float] = field(default_factory=dict)
+    distribution: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint
 from typing import Any
 
@@ -39,7 +39,7 @@ class Plugins:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._running: list[_Running] = []
-        self._failed: dict[str, str] = {}
+        self._failed: dict[str, PluginStatus] = {}
         self._view: View | None = None
 
     async def start(self) -> None:
@@ -51,7 +51,7 @@ class Plugins:
                     await self._start_one(point, plugin)
             except PlatformError as error:
                 logger.error("plugin {} of {}: {}", point.name, distribution(point), error)
-                self._failed[point.name] = str(error)
+                self._failed[point.name] = PluginStatus(False, str(error), distribution=distribution(point))
 
     def view_changed(self, view: View) -> None:
         """Tell each. Before `start` as well: a plugin hears the newest view when it has started."""
@@ -67,9 +67,9 @@ class Plugins:
 
     def status(self) -> dict[str, PluginStatus]:
         """By name, those that could not start among them."""
-        shown = {name: PluginStatus(False, why) for name, why in self._failed.items()}
+        shown = dict(self._failed)
         for running in self._running:
-            shown[running.point.name] = _status_of(running)
+            shown[running.point.name] = replace(_status_of(running), distribution=distribution(running.point))
         return shown
 
     def _make(self, point: EntryPoint) -> Plugin | None:

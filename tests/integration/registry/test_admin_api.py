@@ -26,7 +26,10 @@ from wsplatform.web.server import make_app
 
 ADMIN = {"X-API-Key": "a" * 40}
 NUMBERS = itertools.count()
-PLUGINS = {"haproxy": PluginStatus(True, "up to date", {"servers": 3}), "broken": PluginStatus(False, "no binary")}
+PLUGINS = {
+    "haproxy": PluginStatus(True, "up to date", {"servers": 3}, "b"),
+    "broken": PluginStatus(False, "no binary", distribution="a"),
+}
 
 
 @pytest.fixture
@@ -350,8 +353,8 @@ class TestRequests:
 async def test_plugins_say_how_they_are(client):
     body = (await client.get("/admin/v1/plugins", headers=ADMIN)).json()
     assert body["items"] == [
-        {"name": "broken", "healthy": False, "detail": "no binary", "facts": {}},
-        {"name": "haproxy", "healthy": True, "detail": "up to date", "facts": {"servers": 3}},
+        {"name": "broken", "healthy": False, "detail": "no binary", "facts": {}, "distribution": "a"},
+        {"name": "haproxy", "healthy": True, "detail": "up to date", "facts": {"servers": 3}, "distribution": "b"},
     ]
 
 

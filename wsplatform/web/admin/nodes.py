@@ -107,9 +107,13 @@ class LinkPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PluginItem(msgspec.Struct, frozen=True, kw_only=True):
-    """healthy: its work is up to date; detail: a sentence for people; facts: what else it tells, by name."""
+    """distribution: the package that it comes from. healthy: its work is up to date; detail: a sentence for people;
+
+    facts: what else it tells, by name.
+    """
 
     name: str
+    distribution: str
     healthy: bool
     detail: str
     facts: dict[str, str | int | float]
@@ -182,7 +186,13 @@ class _Cluster:
 
 
 def _plugin(name: str, status: PluginStatus) -> PluginItem:
-    return PluginItem(name=name, healthy=status.healthy, detail=status.detail, facts=dict(status.facts))
+    return PluginItem(
+        name=name,
+        distribution=status.distribution,
+        healthy=status.healthy,
+        detail=status.detail,
+        facts=dict(status.facts),
+    )
 
 
 def _wanted(record: NodeRecord, asked: NodeQuery) -> bool:
