@@ -121,6 +121,16 @@ async def test_no_page_with_examples_is_left_out() -> None:
     }
 
 
+async def test_every_operation_of_the_admin_api_is_told_of(cluster: LocalCluster) -> None:
+    page = (ROOT / "docs" / "admin-api.md").read_text(encoding="utf-8")
+    async with aiohttp.ClientSession() as http, http.get(f"{cluster.info['registry']}/admin/openapi.json") as response:
+        paths = (await response.json())["paths"]
+    operations = {
+        f"{method.upper()} {path}" for path, item in paths.items() for method in item if method != "parameters"
+    }
+    assert [name for name in sorted(operations) if "/admin/v1/" in name and f"`{name}" not in page] == []
+
+
 async def test_the_token_in_python_lets_its_user_in(tmp_path: Path) -> None:
     (block,) = [block for section in sections(ROOT / "docs" / "quick-start.md") for block in section.of("python")]
     secret = "s" * 32
