@@ -16,6 +16,26 @@ import msgspec
 from wsplatform import __version__
 
 TITLE = "wsplatform"
+_METHODS = ("get", "put", "post", "delete")
+_HEAD = {
+    "description": "The head of the request is too large.",
+    "content": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "properties": {
+                    "error": {
+                        "type": "object",
+                        "properties": {"code": {"const": "head_too_large"}, "message": {"type": "string"}},
+                        "required": ["code", "message"],
+                    }
+                },
+                "required": ["error"],
+            }
+        }
+    },
+}
+"""What every path answers before anybody has looked at what is asked for (web/upgrade.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +54,7 @@ def document(parts: Iterable[Part]) -> dict[str, Any]:
     components: dict[str, dict[str, Any]] = {}
     for part in parts:
         tags.append(dict(part.tag))
-        _merge(paths, part.paths)
+        _merge(paths, {path: _with_head(item) for path, item in part.paths.items()})
         for kind, named in part.components.items():
             _merge(components.setdefault(kind, {}), named)
     for schema in components.get("schemas", {}).values():
@@ -45,10 +65,18 @@ def document(parts: Iterable[Part]) -> dict[str, Any]:
         "info": {"title": TITLE, "version": __version__, "license": {"name": "MIT", "identifier": "MIT"}},
         "tags": tags,
         "paths": paths,
-        "components": components,
+        "components": components | {"responses": {"HeadTooLarge": _HEAD}},
     }
     plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(whole))  # msgspec's schemas hold tuples
     return plain
+
+
+def _with_head(item: Mapping[str, Any]) -> dict[str, Any]:
+    more = {"431": {"$ref": "#/components/responses/HeadTooLarge"}}
+    return {
+        name: {**value, "responses": {**value.get("responses", {}), **more}} if name in _METHODS else value
+        for name, value in item.items()
+    }
 
 
 def _merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:

@@ -11,10 +11,12 @@ from typing import Any
 from loguru import logger
 from sanic import Blueprint, HTTPResponse, Request, Sanic
 from sanic.compat import Header
-from sanic.exceptions import SanicException
+from sanic.constants import HTTP_METHODS
+from sanic.exceptions import PayloadTooLarge, SanicException
 from sanic.response import json
 from sanic_ext import Extend
 from sanic_ext.extensions.http.extension import HTTPExtension
+from sanic_routing.exceptions import NoMethod, NotFound
 
 from wsplatform.errors import PlatformError, RequestError
 from wsplatform.net.listen import BACKLOG
@@ -149,11 +151,27 @@ async def _answer_error(request: Request, error: Exception) -> HTTPResponse:
         return _error(error.status, error.code, error.message)
     if isinstance(error, PlatformError):
         return _error(503 if error.temporary else 400, error.code, error.message)
+    if isinstance(error, PayloadTooLarge) and request.method == "NONE":  # Sanic has no status of its own for a head
+        return _error(431, "head_too_large", "Send less in the headers of the request.")
     if isinstance(error, SanicException):
         code = _NAMES.get(error.status_code, "bad_request")
-        return _error(error.status_code, code, str(error) or code, error.headers)
+        headers = _allow(request) if error.status_code == 405 else error.headers
+        return _error(error.status_code, code, str(error) or code, headers)
     logger.opt(exception=error).error("Request {} {} failed", request.method, request.path)
     return _error(500, "internal", "The request failed inside the server; its log has the reason.")
+
+
+def _allow(request: Request) -> dict[str, str]:
+    """Sanic forgets which methods there are where a path has parameters."""
+    return {"allow": ", ".join(method for method in sorted(HTTP_METHODS) if _answers(request, method))}
+
+
+def _answers(request: Request, method: str) -> bool:
+    try:
+        request.app.router.resolve(path=request.path, method=method)
+    except (NotFound, NoMethod):
+        return False
+    return True
 
 
 def _error(status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> HTTPResponse:

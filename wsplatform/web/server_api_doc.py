@@ -31,6 +31,7 @@ _STATUSES = {
     "400": "The body is not JSON.",
     "401": "No API key, or one that is not known.",
     "403": "The key has no scope api.",
+    "405": "The method is another one than POST.",
     "413": "The request is too large.",
     "503": "The node has not got its rules and keys yet.",
 }
@@ -90,7 +91,8 @@ def _either(result: type) -> dict[str, Any]:
 def _batch_replies() -> dict[str, Any]:
     results = {method: _ref(result) for method, (_, _, result) in _SUMMARIES.items()}
     reply = {"type": "object", "properties": {**results, "error": _ref(api.ErrorReply)}}
-    return {"type": "object", "properties": {"replies": {"type": "array", "items": reply}}, "required": ["replies"]}
+    whole = {"replies": {"type": "array", "items": reply}, "error": _ref(api.ErrorReply)}
+    return {"type": "object", "properties": whole}
 
 
 def _json(description: str, schema: dict[str, Any]) -> dict[str, Any]:

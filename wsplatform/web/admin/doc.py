@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from wsplatform.web.admin.cookies import LOCAL_NAME, SECURE_NAME
-from wsplatform.web.admin.routes import PREFIX, Parameter, Reply, Route
+from wsplatform.web.admin.routes import PREFIX, Parameter, Reply, Route, shadowed
 from wsplatform.web.admin.types import ErrorReply
 from wsplatform.web.openapi import Part
 
@@ -23,6 +23,7 @@ _REFUSALS: Final = {
     401: "No key or session, or one that is not known.",
     403: "The key has no scope admin, or the session is used from elsewhere.",
     404: "There is no such thing.",
+    405: "Nothing of this path is asked for by this method; Allow says which there are.",
     409: "There are too many of them.",
     413: "The body is too large.",
     415: "The body is not announced as JSON.",
@@ -30,14 +31,14 @@ _REFUSALS: Final = {
     500: "The registry's database is damaged.",
     503: "The registry's database cannot be used now.",
 }
-_GATE: Final = (400, 401, 403)
-_BODY: Final = (413, 415)
+_GATE: Final = (400, 401, 403, 405, 413)
+_BODY: Final = (415,)
 
 
 def part(routes: Iterable[Route[Any, Any]]) -> Part:
     routes = tuple(routes)
     paths: dict[str, dict[str, Any]] = {}
-    for route in routes:
+    for route in (*routes, *(route for route, _ in shadowed(routes))):
         item = paths.setdefault(PREFIX + route.path, {})
         if route.parameters:
             item["parameters"] = [_path_parameter(parameter) for parameter in route.parameters]

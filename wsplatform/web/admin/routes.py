@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
@@ -86,11 +86,9 @@ def blueprint(routes: Iterable[Route[Any, Any]], gate: Gate) -> Blueprint:
     whole, streams = Blueprint("admin", url_prefix=PREFIX), Streams(gate)
     routes = tuple(routes)
     for route in routes:
-        _add(whole, route, _handler(route, gate, streams), _sanic_path(route), route.name)
-    for route, fixed in _shadowed(routes):
-        word = _word(fixed)
-        handler = partial(_handler(route, gate, streams), **{route.parameters[0].name: word})
-        _add(whole, route, handler, fixed, f"{route.name}_{word}")
+        _add(whole, route, _handler(route, gate, streams))
+    for route, parts in shadowed(routes):
+        _add(whole, route, partial(_handler(route, gate, streams), **parts))
     whole.listener("before_server_stop")(lambda _app: streams.close())
     return whole
 
@@ -103,10 +101,28 @@ def empty_reply() -> HTTPResponse:
     return HTTPResponse(status=204)
 
 
-def _add(whole: Blueprint, route: Route[Any, Any], handler: _Handler, path: str, name: str) -> None:
+def shadowed(routes: Iterable[Route[Any, Any]]) -> Iterator[tuple[Route[Any, Any], Mapping[str, str]]]:
+    """Routes with one parameter at the end, at fixed paths that it could make, without that method of their own; and
+
+    the parameter there. Sanic looks at fixed paths first and would refuse the method.
+    """
+    routes = tuple(routes)
+    fixed = {route.path for route in routes if not route.parameters}
+    there = {(route.method, route.path) for route in routes}
+    for route in routes:
+        folder, _, last = route.path.rpartition("/")
+        if len(route.parameters) == 1 and _PARAMETER.fullmatch(last):
+            for path in sorted(fixed):
+                if path.rpartition("/")[0] == folder and (route.method, path) not in there:
+                    word = path.rpartition("/")[2]
+                    other = replace(route, path=path, name=f"{route.name}_{word}", parameters=())
+                    yield other, {route.parameters[0].name: word}
+
+
+def _add(whole: Blueprint, route: Route[Any, Any], handler: _Handler) -> None:
     # A body is read only when the key has been looked at. Sanic marks such a handler, so each is one of its own.
     stream = route.body is not None
-    whole.add_route(partial(handler), path, methods=[route.method], name=name, stream=stream)
+    whole.add_route(partial(handler), _sanic_path(route), methods=[route.method], name=route.name, stream=stream)
 
 
 def _handler(route: Route[Any, Any], gate: Gate, streams: Streams) -> _Handler:
@@ -135,22 +151,3 @@ def _refusal(error: RequestError) -> HTTPResponse:
 def _sanic_path(route: Route[Any, Any]) -> str:
     kinds = {parameter.name: "path" if parameter.rest else "str" for parameter in route.parameters}
     return _PARAMETER.sub(lambda match: f"<{match[1]}:{kinds[match[1]]}>", route.path)
-
-
-def _shadowed(routes: tuple[Route[Any, Any], ...]) -> Iterator[tuple[Route[Any, Any], str]]:
-    """Routes with one parameter at the end, and fixed paths that it could make, without that method of their own.
-
-    Sanic looks at fixed paths first and would refuse the method there.
-    """
-    fixed = {route.path for route in routes if not route.parameters}
-    there = {(route.method, route.path) for route in routes}
-    for route in routes:
-        folder, _, last = route.path.rpartition("/")
-        if len(route.parameters) == 1 and _PARAMETER.fullmatch(last):
-            for path in sorted(fixed):
-                if path.rpartition("/")[0] == folder and (route.method, path) not in there:
-                    yield route, path
-
-
-def _word(path: str) -> str:
-    return path.rpartition("/")[2]
