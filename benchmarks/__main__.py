@@ -95,6 +95,7 @@ _OWN: dict[str, Callable[[Bench], None]] = {
     "workers": own_cases.workers,
     "forward": own_cases.forwarding,
     "inside": own_cases.inside,
+    "metrics": own_cases.metered,
 }
 _AGAIN = ("few", "channels", "flood")
 """What a quick run measures in its second round, too."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
+from benchmarks.own import UNMETERED
 from benchmarks.results import Case, Range, Results
 from benchmarks.servers import JOIN, OWN, SEND, WS
 
@@ -46,6 +47,8 @@ def _of_case(results: Results, case: Case) -> Iterator[Check]:
         yield from _ratio(results, case, WS, 1 / 3)
     elif case.group == "Inbound":
         yield from _ratio(results, case, WS, 2.0)
+    elif case.group == "Metrics":
+        yield from _ratio(results, case, UNMETERED, 1.05)
     elif case.group == "Latency":
         yield from _ratio(results, case, SEND, 1.3)
         yield from _ratio(results, case, WS, 1.0)

@@ -5,13 +5,19 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
+from statistics import median
 
+from benchmarks.generator import Generator
 from benchmarks.host import BenchmarkError, family, pinned, sockets
 from benchmarks.install import HERE
 from benchmarks.results import Case
 from benchmarks.scenarios import (
     BURST,
+    FLOODERS,
     Bench,
     Load,
     cost,
@@ -27,6 +33,9 @@ from benchmarks.servers import OWN, Running, Server, free_port, own, wait_for_no
 _NAMERS = 100  # connections that hold the channels
 _MANY = 9000
 _SHORT = 128
+_PAIRS = 24  # of short measurements, with and without
+
+UNMETERED = "wsplatform, metrics off"
 
 
 def linear(bench: Bench, server: Server) -> None:
@@ -142,6 +151,67 @@ def inside(bench: Bench) -> None:
             longest = running.ask("longest")["longest"]
             case = Case("Longest turn", f"{_MANY:,} subscribers, 1 KiB, {window} in flight", "cost", "ms")
             bench.add(OWN, case, {"cost": longest * 1e3})
+
+
+def metered(bench: Bench) -> None:
+    """With all metrics and without: two servers at the same time, asked in turn, so that both see the same machine."""
+    for name, open_, load in (
+        ("1,000 subscribers, 128 B, 1 in flight", (1000, 1), Load(bench.times(60, 6), 1, _SHORT)),
+        ("100 channels × 10 subscribers, 128 B, 64 in flight", (1000, 100), Load(bench.times(3000), 64, _SHORT, 100)),
+        ("1,000 channels × 1 subscriber, 128 B, 64 in flight", (1000, 1000), Load(bench.times(8000), 64, _SHORT, 1000)),
+    ):
+        _pairs(bench, name, partial(_subscribed, bench, open_, load), partial(_published, load))
+    _pairs(bench, "client publishes 128 B, nobody subscribed", _flooders, partial(_flooded, bench.times(8000)))
+
+
+def _pairs(
+    bench: Bench,
+    name: str,
+    prepare: Callable[[Running, Generator], None],
+    measure: Callable[[Running, Generator], dict[str, float]],
+) -> None:
+    silent = {
+        "WSP_CLIENT__PING_SECONDS": "3600",
+        "WSP_CLIENT__PONG_SECONDS": "3600",
+    }  # while the other one is asked, nobody would answer a ping
+    servers = {OWN: own(silent), UNMETERED: own({**silent, "WSP_METRICS__ENABLED": "false"})}
+    costs: dict[str, list[float]] = {server: [] for server in servers}
+    with ExitStack() as stack:
+        ready = {}
+        for server, what in servers.items():
+            running = stack.enter_context(Running(what, bench.cores.server, bench.folder))
+            generator = stack.enter_context(bench.generator(running))
+            prepare(running, generator)
+            ready[server] = (running, generator)
+        for number in range(_PAIRS):
+            for server in sorted(ready, reverse=bool(number % 2)):
+                costs[server].append(measure(*ready[server])["cost"])
+    ratios = [on / off for on, off in zip(costs[OWN], costs[UNMETERED], strict=True)]
+    for server in servers:
+        ratio = median(ratios) if server == OWN else 1.0
+        bench.add(server, Case("Metrics", name, "ratio", "×"), {"ratio": ratio, "cost": median(costs[server])})
+
+
+def _subscribed(bench: Bench, channels: tuple[int, int], load: Load, running: Running, generator: Generator) -> None:
+    generator.do(opening(running, *channels))
+    publisher(running, generator)
+    warm_up(bench, running, generator, load)
+
+
+def _published(load: Load, running: Running, generator: Generator) -> dict[str, float]:
+    phase = generator.do(publishing(running, load))
+    return cost(phase, phase.answer["deliveries"])
+
+
+def _flooders(running: Running, generator: Generator) -> None:
+    dialect = running.server.dialect
+    generator.do(f"open {FLOODERS} {BURST} {dialect.connect[0]} 0 {dialect.connect[1]}")
+    generator.do(f"flood 10000 64 {dialect.flood}")
+
+
+def _flooded(messages: int, running: Running, generator: Generator) -> dict[str, float]:
+    phase = generator.do(f"flood {messages} 64 {running.server.dialect.flood}")
+    return cost(phase, phase.answer["messages"])
 
 
 def _forward(bench: Bench, kind: str, messages: int, batch: int) -> tuple[float, float]:

@@ -16,7 +16,7 @@ from benchmarks.servers import Running, Server
 BURST = 100  # handshakes at once
 RATE = 20  # publications a second, for latency
 _IDLE_SECONDS = 0.5  # between a storm and a look at memory
-_FLOODERS = 50
+FLOODERS = 50
 _SEGMENTS = 40  # to each connection before anything is measured
 _LONGEST = 6.0  # seconds, for one measurement of the full effort
 
@@ -96,7 +96,7 @@ def flood(bench: Bench, server: Server) -> None:
     """Clients publish where nobody listens: what arrives, is checked and answered."""
     dialect = server.dialect
     with Running(server, bench.cores.server, bench.folder) as running, bench.generator(running) as generator:
-        generator.do(f"open {_FLOODERS} {BURST} {dialect.connect[0]} 0 {dialect.connect[1]}")
+        generator.do(f"open {FLOODERS} {BURST} {dialect.connect[0]} 0 {dialect.connect[1]}")
         warm = generator.do(f"flood {bench.times(20_000)} 64 {dialect.flood}")
         pace = warm.seconds / warm.answer["messages"]
         messages = min(bench.times(120_000), int(_LONGEST * bench.effort / pace))

@@ -7,7 +7,6 @@ there is merged into the summary when it holds many different names.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping
 from heapq import nlargest
 from operator import itemgetter
@@ -27,37 +26,37 @@ def highest(counts: Mapping[str, int], limit: int) -> list[tuple[str, int]]:
     return nlargest(limit, counts.items(), key=_count)
 
 
-class Busiest:
-    """What was counted since the last `take`: never too high, and exact while there are few names."""
+class Busiest(dict[str, int]):
+    """`busiest[name] += 1` counts. The counts since the last `take` are never too high, and exact for few names."""
 
-    __slots__ = ("_gathered", "_kept", "_most", "_summary")
+    __slots__ = ("_kept", "_most", "_summary")
 
     def __init__(self, kept: int = KEPT, gathered: int = GATHERED) -> None:
+        super().__init__()
         self._kept = kept
         self._most = gathered
-        self._gathered: defaultdict[str, int] = defaultdict(int)
         self._summary: dict[str, int] = {}
 
-    def add(self, name: str) -> None:
-        gathered = self._gathered
-        gathered[name] += 1
-        if len(gathered) > self._most:
+    def __missing__(self, name: str) -> int:
+        if len(self) >= self._most:
             self._summary = self._reduced()
-            gathered.clear()
+            self.clear()
+        return 0
 
     def take(self) -> dict[str, int]:
         """The counts, and begin anew."""
         merged = self._merged()
-        self._gathered.clear()
+        self.clear()
         self._summary = {}
         return merged
 
-    def __len__(self) -> int:
-        """Names that are held."""
-        return len(self._gathered) + len(self._summary)
+    @property
+    def held(self) -> int:
+        """Names in memory."""
+        return len(self) + len(self._summary)
 
     def _merged(self) -> dict[str, int]:
-        merged = dict(self._gathered)
+        merged = dict(self)
         for name, count in self._summary.items():
             merged[name] = merged.get(name, 0) + count
         return merged

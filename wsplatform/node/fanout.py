@@ -180,6 +180,13 @@ class Meter:
         self.delivery = Durations()
         self.busiest = Busiest()
 
+    def written(self, began: float, arrived: float, publications: int) -> float:
+        """A frame of so many publications has gone to all; returns the time."""
+        now = self.clock()
+        self.fanout.add(now - began)
+        self.delivery.add(now - arrived, publications)
+        return now
+
 
 class Fanout:
     """Brings publications to the local subscribers of their channel, in order for each. meter: None: nothing is timed.
@@ -211,7 +218,7 @@ class Fanout:
         """Queue for the subscribers of this node; written at the end of this turn of the loop. Forwards nothing."""
         meter = self.meter
         if meter is not None:
-            meter.busiest.add(channel)
+            meter.busiest[channel] += 1
         for group in self._groups(channel):
             frames = group.format.publication(channel, publication)
             if not group.pending:
@@ -260,9 +267,7 @@ class Fanout:
                 queue.appendleft((group, arrived))
                 return
             if meter is not None:
-                now = meter.clock()
-                meter.fanout.add(now - self._began)
-                meter.delivery.add(now - arrived, self._joined)
+                now = meter.written(self._began, arrived, self._joined)
             if group.pending:
                 queue.append((group, self._next_arrived))
             else:

@@ -239,7 +239,9 @@ class Links:
         del self._links[link.peer.id]
         link.core.down()
         link.core.give_up("peer_gone")
-        if not link.core.ended:
+        if link.core.ended:
+            self._remember(link)
+        else:
             self._retired[link.peer.instance] = link
         if len(self._retired) > MAX_RETIRED:
             oldest = self._retired.pop(next(iter(self._retired)))

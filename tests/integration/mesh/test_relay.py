@@ -473,6 +473,37 @@ async def test_a_restarted_node_is_a_new_instance_that_wants_nothing_yet(mesh: M
     assert b.relay.dropped == 0
 
 
+async def test_what_was_counted_of_a_peer_stays_counted_when_it_restarts_or_leaves(mesh: Mesh) -> None:
+    a, b = await mesh.add("a"), await mesh.add("b")
+    mesh.introduce()
+    await settled(mesh)
+
+    def sent() -> dict[str, float]:
+        samples = b.relay.measure()
+        return {sample.label: float(sample.value) for sample in samples if sample.metric == "link_sent"}  # type: ignore[arg-type]
+
+    for restarts in (1, 2):
+        await want(a, "room")
+        before = sent()["a"]
+        for number in range(50):
+            b.publish("room", number)
+        await eventually(lambda number=50 * restarts: len(a.numbers("room")) == number)
+        assert sent()["a"] >= before + 50
+        before = sent()["a"]
+        await a.node.stop()
+        await a.node.start()
+        mesh.introduce()
+        assert sent()["a"] >= before
+        await settled(mesh)
+        assert sent()["a"] >= before
+    before = sent()["a"]
+    b.relay.set_peers(frozenset())
+    await a.node.stop()
+    await eventually(lambda: not b.relay.links())
+    assert sent()["a"] >= before
+    assert not [sample for sample in b.relay.measure() if sample.metric == "link_up"]
+
+
 async def test_publishing_goes_on_while_a_node_restarts(mesh: Mesh) -> None:
     """What is published while the pair is up arrives once and in order, what is under way at the restart may be lost.
 
