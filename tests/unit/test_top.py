@@ -97,6 +97,12 @@ def test_the_busiest_nodes_are_on_top(sort: str) -> None:
     assert names == (["node-2", "node-1", "node-0"] if sort in ("sessions", "publications") else sorted(names))
 
 
+def test_all_keys_are_told_on_eighty_columns() -> None:
+    assert texts(shot(), sort="deliveries")[-1] == (
+        "q quit | n name s sessions p pub/s [d deliv/s] t p99 l lag c cpu m memory"
+    )
+
+
 def test_what_does_not_fit_is_counted() -> None:
     lines = texts(shot(50), rows=24)
     assert len(lines) == 24

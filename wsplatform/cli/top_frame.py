@@ -24,6 +24,7 @@ KEYS: Final = {
 }
 """Key -> what nodes are sorted by."""
 
+_SHORT: Final = {"publications": "pub/s", "deliveries": "deliv/s"}
 _NODE_WIDTH: Final = 10
 _FEW: Final = 3
 """Lines that a part gets at least, its head among them, where there is room for it at all."""
@@ -146,8 +147,8 @@ def _busiest(shot: Snapshot, columns: int) -> list[Line]:
 
 
 def _footer(sort: str) -> Line:
-    keys = "  ".join(f"{key} {word}" for key, word in KEYS.items())
-    return Line(f"q quit  sorted by {sort}: {keys}", "head")
+    keys = [(f"{key} {_SHORT.get(word, word)}", word) for key, word in KEYS.items()]
+    return Line("q quit | " + " ".join(f"[{text}]" if word == sort else text for text, word in keys), "head")
 
 
 def _shares(parts: Sequence[Sequence[Line]], rows: int) -> list[int]:

@@ -120,7 +120,7 @@ async def test_figures_move_and_q_ends_it(registry: FakeRegistry) -> None:
         registry.answers = _answers(20)
         await terminal.shows("20 publications/s", "50%")
         terminal.press("p")
-        await terminal.shows("sorted by publications")
+        await terminal.shows("[p pub/s]")
         terminal.press("q")
         assert await terminal.ended() == 0
         assert terminal.given_back()
