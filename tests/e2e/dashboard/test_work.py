@@ -9,6 +9,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.e2e.dashboard.conftest import Sit
+from tests.e2e.dashboard.operators import Operator
 from tests.support.client import Client, Refused
 from tests.support.processes import Cluster
 from tests.support.wait import eventually
@@ -38,6 +39,18 @@ async def test_a_session_outlives_a_reload(cluster: Cluster, sit: Sit) -> None:
     await expect(operator.heading("Nodes")).to_be_visible()
     await expect(operator.row("n1")).to_be_visible()
     assert operator.problems == []
+
+
+async def test_a_second_page_may_log_in_anew(cluster: Cluster, sit: Sit) -> None:
+    operator = await sit(cluster)
+    second = Operator(await operator.page.context.new_page(), operator.page.url)
+    await second.arrive()
+    await second.page.get_by_role("button", name="Log out").click()
+    await second.log_in(cluster.admin_key)
+    await operator.go("channels/a", "a")
+    await operator.page.get_by_role("button", name="Publish").click()
+    await expect(operator.page.get_by_text("Published at")).to_be_visible()
+    assert second.problems == []
 
 
 async def test_numbers_move_while_clients_connect(cluster: Cluster, sit: Sit) -> None:

@@ -16,7 +16,7 @@ export class ApiError extends Error {
 
 /** The answer's JSON, null for an empty one. query: names without a value are left out. Throws ApiError. */
 export async function request(method, path, { query = {}, body, signal } = {}) {
-  const response = await answer(method, path, { query, body, signal });
+  const response = await fresh(() => answer(method, path, { query, body, signal }));
   if (response.status === 204) return null;
   try {
     return await response.json();
@@ -27,6 +27,17 @@ export async function request(method, path, { query = {}, body, signal } = {}) {
 }
 
 export const read = (path, query, signal) => request("GET", path, { query, signal });
+
+/** `ask`, once more when another page of this browser has logged in anew: the token of the session is another one then. */
+async function fresh(ask) {
+  try {
+    return await ask();
+  } catch (error) {
+    if (error.code !== "csrf") throw error;
+    await resume();
+    return ask();
+  }
+}
 
 /** A path of parts, each encoded: path("channels", name). */
 export const path = (...parts) => "/" + parts.map(encodeURIComponent).join("/");

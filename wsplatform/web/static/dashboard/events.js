@@ -6,7 +6,14 @@ import { stream } from "./sse.js";
 const TOPICS = "nodes,links,rules,keys,plugins,audit,metrics";
 const LONGEST_PAUSE = 15;
 
+/** A page that nobody has seen for so long lets go of its stream: browsers have six connections for all pages of a
+ * server, and a session that is not used has to end. */
+const REST_SECONDS = 60;
+
 let current = null;
+let attempt = new AbortController();
+let resting = false;
+let rest = 0;
 let wake = () => {};
 
 /** Begin to listen, until `stopEvents`. */
@@ -18,6 +25,7 @@ export function startEvents() {
 
 export function stopEvents() {
   current?.abort();
+  attempt.abort();
   current = null;
   wake();
   forgetLive();
@@ -31,11 +39,16 @@ export function tryNow() {
 async function keep(signal) {
   let failures = 0;
   while (!signal.aborted) {
+    if (resting) {
+      await sleep(REST_SECONDS);
+      continue;
+    }
+    attempt = new AbortController();
     let reason = "the connection has ended";
     try {
       await stream("/events", {
         query: { topics: TOPICS },
-        signal,
+        signal: attempt.signal,
         event: (topic, data) => {
           failures = 0;
           if (get().stream.state !== "live") tell("live");
@@ -46,6 +59,7 @@ async function keep(signal) {
       reason = error.message;
     }
     if (signal.aborted) return;
+    if (resting) continue;
     const pause = Math.min(LONGEST_PAUSE, 2 ** failures++) * (0.75 + Math.random() / 2);
     tell("broken", Date.now() / 1000 + pause, reason);
     await sleep(pause);
@@ -70,5 +84,14 @@ function sleep(seconds) {
 
 addEventListener("online", tryNow);
 document.addEventListener("visibilitychange", () => {
-  if (document.visibilityState === "visible") tryNow();
+  clearTimeout(rest);
+  if (document.visibilityState === "hidden") {
+    rest = setTimeout(() => {
+      resting = true;
+      attempt.abort();
+    }, REST_SECONDS * 1000);
+    return;
+  }
+  resting = false;
+  tryNow();
 });
