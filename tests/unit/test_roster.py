@@ -128,6 +128,10 @@ class TestMember:
             {"client_url": "http://[::1"},
             {"cluster_url": "http://127.0.0.1:80"},
             {"cluster_url": "ws://"},
+            {"node_id": "registry"},
+            {"role": "registry"},
+            {"role": "registry", "node_id": "registry"},
+            {"role": "registry", "node_id": "registry", "client_url": ""},
         ],
     )
     def test_what_could_hurt_others_is_refused(self, change):
@@ -149,6 +153,7 @@ class TestMember:
         check_member(
             Member(node_id="n", incarnation="1", cluster_url="wss://n.example/mesh", client_url="https://n.example")
         )
+        check_member(Member(node_id="registry", incarnation="1", cluster_url="", client_url="", role="registry"))
 
 
 DEAD, LATE = 5.0, 1.25

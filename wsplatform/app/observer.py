@@ -5,6 +5,8 @@ It dials every node and has no address itself. No node waits for it, and no publ
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import random
 from collections.abc import Callable
 
@@ -28,6 +30,8 @@ MISSING_SECONDS = 10.0
 """How long a connection with a node of the view may be missing before the log says so; then again every so often:"""
 
 AGAIN_SECONDS = 60.0
+LEAVE_SECONDS = 1.0
+"""How long the end waits for the database to know of it: the next run takes the place in any case."""
 
 
 class Observer:
@@ -59,7 +63,9 @@ class Observer:
     async def close(self) -> None:
         """Leave what `start` joined, while the registry still works. Idempotent."""
         self._process.sweep.discard(self._missing)
-        await self._membership.drain_and_leave()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_SECONDS):
+                await self._membership.drain_and_leave()
         await self._relay.stop()
 
     # web/admin/cluster.py: Cluster

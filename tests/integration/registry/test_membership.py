@@ -12,7 +12,7 @@ import pytest
 from tests.integration.registry.support import DEAD_SECONDS, Node, ids, member, running, settings
 from tests.support.wait import eventually
 from wsplatform.errors import RegistryUnavailable, RequestError
-from wsplatform.model import Instance, View
+from wsplatform.model import REGISTRY_ID, Instance, Member, View
 from wsplatform.registry.service import Registry
 
 
@@ -265,3 +265,23 @@ class TestRecords:
             assert record.status.sessions == 3
             assert (record.view, record.config) == (a.view, a.config)
             assert before <= record.registered_at <= record.last_seen <= time.time()
+
+
+async def test_a_registry_is_a_member_in_no_list_of_nodes_and_its_next_run_takes_its_place(file) -> None:
+    def own(incarnation: str) -> Member:
+        return Member(node_id=REGISTRY_ID, incarnation=incarnation, cluster_url="", client_url="", role="registry")
+
+    node = Node("a")
+    async with running(file) as registry:
+        await registry.register(own("1"))
+        await node.register(registry)
+        assert [record.member.node_id for record in await registry.nodes()] == ["a"]
+        assert [(member.node_id, member.role) for member in registry.view.members] == [
+            ("a", "node"),
+            (REGISTRY_ID, "registry"),
+        ]
+    async with running(file) as registry:  # which was killed, as far as it knows
+        assert [member.role for member in registry.view.members] == ["node", "registry"]
+        await registry.register(own("2"))
+        assert [member.incarnation for member in registry.view.members] == ["1", "2"]
+        assert [member.node_id for member in registry.view.nodes] == ["a"]
