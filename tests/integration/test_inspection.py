@@ -176,14 +176,15 @@ async def test_a_disconnect_reaches_the_session_that_is_named_and_no_other(
 
 
 async def events(response: aiohttp.ClientResponse) -> AsyncIterator[tuple[str, Any]]:
-    """Name and data of each event of a stream."""
-    name = ""
-    async for line in response.content:
-        word, _, rest = line.decode().rstrip("\n").partition(": ")
-        if word == "event":
-            name = rest
-        elif word == "data":
-            yield name, json.loads(rest)
+    """Name and data of each event of a stream; lines may be longer than aiohttp takes them."""
+    rest = bytearray()
+    async for chunk in response.content.iter_any():
+        rest += chunk
+        while (end := rest.find(b"\n\n")) >= 0:
+            name, _, data = bytes(rest[:end]).partition(b"\ndata: ")
+            del rest[: end + 2]
+            if data:
+                yield name.removeprefix(b"event: ").decode(), json.loads(data)
 
 
 @contextlib.asynccontextmanager
@@ -221,6 +222,26 @@ async def test_nothing_is_left_of_a_watch_whose_reader_is_gone(shared: Cluster) 
     for channel, status, code in (("%24canary", 403, "reserved_channel"), ("a%2A", 400, "invalid_channel")):
         found, body = await ask(shared, "GET", f"channels/{channel}/watch")
         assert (found, body["error"]["code"]) == (status, code)
+
+
+@on_shared
+async def test_a_reader_that_does_not_keep_up_is_cut_off_and_the_others_see_all(shared: Cluster) -> None:
+    host, port = shared.registry.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port), limit=1000)
+    key = f"X-API-Key: {shared.admin_key}"
+    writer.write(f"GET /admin/v1/channels/flood/watch HTTP/1.1\r\nHost: x\r\n{key}\r\n\r\n".encode())
+    await reader.readuntil(b"event: watching\ndata: {}\n\n")
+    async with watching(shared, "flood") as seen:
+        for number in range(40):
+            await shared.api(shared.nodes[number % 3], "publish", channel="flood", data=[number, "x" * 900_000])
+            name, told = await anext(seen)
+            assert (name, told["data"][0]) == ("publication", number)
+    received = 0
+    with contextlib.suppress(ConnectionError):
+        while chunk := await reader.read(1_000_000):
+            received += len(chunk)
+    assert received < 40 * 900_000
+    writer.close()
 
 
 @on_shared
