@@ -370,8 +370,8 @@ class HAProxyTable(_Table, frozen=True):
 class ProxyTable(_Table, frozen=True):
     """Proxies in front of the nodes.
 
-    trusted: Addresses or networks, such as `10.0.0.0/8`, whose X-Forwarded-For is believed: its last value is the
-        client's address in the log.
+    trusted: Addresses or networks, such as `10.0.0.0/8`, that are believed. The last value of X-Forwarded-For is the
+        client's address in logs; that of X-Forwarded-Proto says whether an operator's browser speaks https.
     """
 
     trusted: tuple[str, ...] = ()

@@ -20,6 +20,7 @@ from wsplatform.errors import RegistryUnavailable, RequestError, StartError
 from wsplatform.model import ChannelRule
 from wsplatform.registry import migrate
 from wsplatform.registry.database import execute, locate
+from wsplatform.registry.records import Actor, Wanted
 from wsplatform.registry.service import Registry
 from wsplatform.registry.store import Store
 from wsplatform.registry.tables import TABLES
@@ -186,3 +187,33 @@ class TestTrouble:
         server.execute(f"ALTER DATABASE {name} SET default_transaction_read_only TO on")
         with pytest.raises(StartError, match="accepts no changes"):
             await Registry(settings(url, fallback_rule=ChannelRule(pattern="*"))).start()
+
+
+async def test_logins_and_the_audit_log_are_kept(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wsplatform.registry.audit.MAX_OF_ACTION", 5)
+    ops, nobody = Actor("k", "ops", "2001:db8::1"), Actor()
+    async with running(url) as registry:
+        key = registry.configuration.ring.get("settings")
+        assert key is not None
+        text, _ = await registry.logins.begin(key, ops)
+        ended, login = await registry.logins.begin(key, ops)
+        await registry.logins.end(login, ops)
+        await registry.configuration.set_rule(ChannelRule(pattern="a%_b"), ops)
+        await registry.configuration.delete_rule("a%_b", nobody)
+        for number in range(20):
+            await registry.audit.record(ops, "publish", f"c{number}", after={"bytes": number})
+    async with running(url) as registry:
+        assert registry.logins.find(text) is not None
+        assert registry.logins.find(ended) is None
+        found = await registry.audit.find(Wanted(limit=3, action="publish"))
+        assert [(entry.deed.target, entry.deed.after) for entry in found] == [
+            (f"c{number}", {"bytes": number}) for number in (19, 18, 17)
+        ]
+        (rule,) = await registry.audit.find(Wanted(limit=9, contains="%_", actor="ops"))
+        assert (rule.deed.action, rule.deed.before, rule.deed.actor) == ("rule.set", None, ops)
+        assert await registry.audit.find(Wanted(limit=9, before=rule.id, since=rule.at)) == []
+
+        async def pruned() -> bool:
+            return len(await registry.audit.find(Wanted(limit=99, action="publish"))) == 5
+
+        await eventually(pruned)
