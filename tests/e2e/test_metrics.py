@@ -47,7 +47,7 @@ async def told(cluster: Cluster, began: float, step: int) -> dict[str, dict[str,
     return sums
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 async def test_sums_are_what_nodes_have_counted_though_the_registry_was_killed_twice(tmp_path: Path) -> None:
     began = time.time() - 60
     async with Cluster(tmp_path, nodes=3) as cluster, AsyncExitStack() as stack:

@@ -333,13 +333,12 @@ def percentile(cell: Sequence[int], permille: int) -> int:
 
     `cell`: of HistogramCells.
     """
-    first, *counts = cell
-    seen = sum(counts)
+    seen = sum(cell) - cell[0]
     rank = -(-seen * permille // 1000)
-    for place in range(len(counts) - 1, -1, -1):
-        seen -= counts[place]
+    for place in range(len(cell) - 1, 0, -1):
+        seen -= cell[place]
         if seen < rank:
-            return largest_in(first + place)
+            return largest_in(cell[0] + place - 1)
     return 0
 
 

@@ -45,6 +45,7 @@ class Store:
     def __init__(self, place: Place, *, reads: bool = False) -> None:
         """reads: for operations that only read."""
         self._place = place
+        self._reads = reads
         self._worker = Worker(place, reads=reads)
         self._queue: SimpleQueue[_Job | None] = SimpleQueue()
         self._ended: asyncio.Future[None] | None = None
@@ -94,7 +95,7 @@ class Store:
         self, operation: Callable[[Database], T], *, durable: bool = True, patience: float | None = PATIENCE
     ) -> T:
         """`submit` and `settled` in one."""
-        return await settled(self.submit(operation, durable=durable), patience)
+        return await settled(self.submit(operation, durable=durable), patience, unsure=not self._reads)
 
     async def close(self) -> None:
         """Finish what was submitted, then disconnect. Idempotent. A database that hangs is left behind after 10 s."""
@@ -126,14 +127,14 @@ class Store:
                 job.future.set_result(outcome.result)
 
 
-async def settled(future: asyncio.Future[T], patience: float | None = PATIENCE) -> T:
+async def settled(future: asyncio.Future[T], patience: float | None = PATIENCE, *, unsure: bool = True) -> T:
     """The result of `future`, which goes on when `patience` seconds were not enough (None: wait for ever).
 
-    Raises RequestError `database_unavailable` then, and when the database cannot be used.
+    unsure: it may change something. Raises RequestError `database_unavailable` then, and when the database cannot be used.
     """
     await asyncio.wait((future,), timeout=patience)
     if not future.done():
-        raise unavailable("it takes too long to answer: see what keeps it busy", unsure=True)
+        raise unavailable("it takes too long to answer: see what keeps it busy", unsure=unsure)
     return future.result()
 
 
