@@ -152,7 +152,7 @@ class Cluster:
             await self.registry.ready(self.http)
             for node in self.nodes:
                 node.start()
-            await asyncio.gather(*(node.ready(self.http) for node in self.nodes))
+            await asyncio.gather(*(node.ready(self.http, 60.0) for node in self.nodes))  # many on a busy machine
             key = await self.admin("POST", "keys", {"name": "test", "scopes": ["api"]})
             self.api_key = key["key"]
             await asyncio.gather(*(self._knows_key(node) for node in self.nodes))
@@ -186,4 +186,4 @@ class Cluster:
         async def known() -> bool:
             return "result" in await self.api(node, "info")
 
-        await eventually(known, within=5, why=f"{node.name} does not know the new API key")
+        await eventually(known, within=15, why=f"{node.name} does not know the new API key")

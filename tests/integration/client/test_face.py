@@ -559,6 +559,8 @@ async def test_a_drain_asks_all_to_come_back_at_a_steady_pace(http: ClientSessio
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
             await http.ws_connect(node.websocket)
         assert refused.value.status == 503
+        assert refused.value.headers is not None
+        assert refused.value.headers["Set-Cookie"].startswith("WSNODE=; Path=/; Max-Age=0")  # the balancer's
         await eventually(lambda: sum(client.close_code == 3001 for client in clients) >= 8)
         assert 0.2 < time.monotonic() - began < 0.8
         await drained
