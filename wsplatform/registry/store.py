@@ -130,7 +130,8 @@ class Store:
 async def settled(future: asyncio.Future[T], patience: float | None = PATIENCE, *, unsure: bool = True) -> T:
     """The result of `future`, which goes on when `patience` seconds were not enough (None: wait for ever).
 
-    unsure: it may change something. Raises RequestError `database_unavailable` then, and when the database cannot be used.
+    unsure: it may change something. Raises RequestError `database_unavailable` then, and when the database cannot be
+    used.
     """
     await asyncio.wait((future,), timeout=patience)
     if not future.done():
