@@ -44,6 +44,9 @@ async def test_axe_finds_nothing_on_any_page(cluster: Cluster, sit: Sit, look: s
             await operator.go(place, title)
             await expect(operator.page.get_by_text("Loading …")).to_have_count(0)
             found[place] = await operator.findings(), await operator.wider_than_the_window()
+            assert (
+                await operator.page.evaluate("document.querySelector('.page').firstElementChild.className") == "title"
+            )
         for place, button in {"keys": "Make a key …", "rules": "Make a rule …"}.items():
             await operator.go(place, pages.get(place, "Rules"))
             await operator.page.get_by_role("button", name=button).click()

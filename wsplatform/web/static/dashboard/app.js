@@ -62,18 +62,18 @@ function Inside() {
 function Guard({ children }) {
   const [error, again] = useErrorBoundary((problem) => console.error(problem));
   if (!error) return children;
-  return html`
+  return html`<div class="page">
     <${Title} text="This page failed" />
     <${Empty}>
       The page could not be drawn; the browser's console has the reason. The cluster is not affected.
       <p><button type="button" onClick=${again}>Try again</button></p>
     <//>
-  `;
+  </div>`;
 }
 
 function Missing() {
-  return html`
+  return html`<div class="page">
     <${Title} text="No such page" />
     <${Empty}>There is nothing at this address. <a href=${to("overview")}>Go to the overview</a>.<//>
-  `;
+  </div>`;
 }

@@ -28,7 +28,7 @@ export function Audit() {
   };
   const options = [["", "all"], ...Object.keys(ACTIONS).map((name) => [name, name])];
   const narrowed = actor || action || contains || since;
-  return html`
+  return html`<div class="page">
     <${Title} text="Audit" note="Who changed what, when and from where. The newest first." />
     <${Filters} label="Audit log">
       <${TextField} label="By (key name or id)" value=${actor} change=${setActor} />
@@ -39,7 +39,7 @@ export function Audit() {
     <${Listing} list=${list} noun="entry" many="entries" empty=${narrowed ? "No entry is like that." : "Nothing was changed yet. Log-ins, rules, keys, drains and the like will stand here."}>
       ${(items) => html`<${Table} caption="Audit log" rows=${items} rowKey=${(entry) => entry.id} columns=${COLUMNS} />`}
     <//>
-  `;
+  </div>`;
 }
 
 const COLUMNS = [

@@ -12,7 +12,7 @@ import { Watch } from "../parts/watch.js";
 
 export function Channel({ argument: name }) {
   const { value, error, again } = useThing(path("channels", name), {}, { every: 2 });
-  return html`
+  return html`<div class="page">
     <${Title} text=${name} code back=${[to("channels"), "Channels"]} />
     ${error && html`<${Problem} error=${error} again=${again} />`}
     ${!value && !error && html`<${Waiting} />`}
@@ -21,7 +21,7 @@ export function Channel({ argument: name }) {
       <div><${Publish} channel=${name} /></div>
     </div>
     <${Watch} channel=${name} />
-  `;
+  </div>`;
 }
 
 function Subscribers({ value }) {

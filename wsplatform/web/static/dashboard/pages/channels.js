@@ -13,14 +13,14 @@ export function Channels({ query }) {
     setText(value);
     replaceQuery({ contains: value });
   };
-  return html`
+  return html`<div class="page">
     <${Title} text="Channels" />
     <${Filters} label="Channels">
       <${TextField} label="Name contains, or pattern" value=${text} change=${change} placeholder="chat:*" />
     <//>
     ${!text && html`<${Busiest} limit=${20} />`}
     <${All} text=${useSettled(text)} />
-  `;
+  </div>`;
 }
 
 function All({ text }) {

@@ -10,9 +10,9 @@ import { to } from "../router.js";
 export function HAProxy() {
   const plugins = useStore((state) => state.plugins);
   const nodes = useStore((state) => state.nodes) ?? [];
-  if (plugins === null) return html`<${Title} text="HAProxy" /><${Waiting} />`;
+  if (plugins === null) return html`<div class="page"><${Title} text="HAProxy" /><${Waiting} /></div>`;
   const servers = [...Map.groupBy(nodes, (node) => node.client_url)].map(([url, behind]) => ({ url, behind }));
-  return html`
+  return html`<div class="page">
     <${Title} text="HAProxy" note="The registry's plugins follow the view: nodes that become ready get clients, those that drain or go get none." />
     ${plugins.length === 0 && html`<${Empty}>
       No plugin runs. With <code>haproxy.enabled = true</code> the registry keeps HAProxy in step with the nodes.<//>`}
@@ -21,7 +21,7 @@ export function HAProxy() {
       ${servers.length ? html`<${Table} caption="Servers" rows=${servers} rowKey=${(server) => server.url} columns=${SERVERS} />`
         : html`<${Empty}>No node is registered, so there is no server to send clients to.<//>`}
     <//>
-  `;
+  </div>`;
 }
 
 const PLUGINS = [

@@ -15,7 +15,7 @@ export function Keys() {
   const [made, setMade] = useState(null);
   const [revoking, revoke] = useState(null);
   useEffect(() => void (at && list.again()), [at]);
-  return html`
+  return html`<div class="page">
     <${Title} text="Keys" note="Backends publish with an api key, operators work with an admin key. Only a digest of a key is stored.">
       <button type="button" class="primary" onClick=${() => make(true)}>Make a key …</button>
     <//>
@@ -25,7 +25,7 @@ export function Keys() {
     ${making && html`<${KeyForm} close=${() => make(false)} done=${(key) => { setMade(key); list.again(); }} />`}
     ${made && html`<${NewKey} made=${made} close=${() => setMade(null)} />`}
     ${revoking && html`<${Revoke} of=${revoking} close=${() => revoke(null)} done=${list.again} />`}
-  `;
+  </div>`;
 }
 
 const columns = (revoke) => [

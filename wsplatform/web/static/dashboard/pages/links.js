@@ -13,13 +13,13 @@ export function Links({ query }) {
   const [node, setNode] = useState(query.get("node") ?? "");
   const [which, setWhich] = useState("all");
   const [range, setRange] = useRange();
-  if (links === null) return html`<${Title} text="Links" /><${Waiting} />`;
+  if (links === null) return html`<div class="page"><${Title} text="Links" /><${Waiting} /></div>`;
   const shown = links.filter((link) => (link.node.includes(node) || link.peer.includes(node)) && (which === "all" || link.state !== "up"));
   const change = (text) => {
     setNode(text);
     replaceQuery({ node: text });
   };
-  return html`
+  return html`<div class="page">
     <${Title} text="Links" note="Between each two nodes there are two: what the first says of the second, and the other way round." />
     ${links.length === 0 && html`<${Empty}>There are no links: they come with the second node.<//>`}
     ${links.length > 0 && html`
@@ -37,5 +37,5 @@ export function Links({ query }) {
           <${Chart} title="Messages replayed, by peer" unit="rate" range=${range} empty="No link broke with something under way." lines=${[{ metric: "link_replayed", by: "label" }]} />
         </div>
       <//>`}
-  `;
+  </div>`;
 }

@@ -18,7 +18,7 @@ export function Node({ argument: id }) {
   const [asking, ask] = useState(false);
   const node = nodes?.find((one) => one.id === id);
   const back = [to("nodes"), "Nodes"];
-  return html`
+  return html`<div class="page">
     <${Title} text=${id} code back=${back}>
       ${node && !node.draining && html`<button type="button" onClick=${() => ask(true)}>Drain …</button>`}
     <//>
@@ -27,7 +27,7 @@ export function Node({ argument: id }) {
     <${Past} id=${id} />
     ${node && html`<${Links} id=${id} />`}
     ${asking && html`<${Drain} node=${node} close=${() => ask(false)} />`}
-  `;
+  </div>`;
 }
 
 function Live({ node }) {
@@ -38,7 +38,7 @@ function Live({ node }) {
   const { kind, text } = nodeState(node, silence);
   const status = node.status ?? {};
   const version = (has, newest) => (newest === null || has >= newest ? `${has}` : `${has}, newest is ${newest}`);
-  return html`
+  return html`<div>
     <p class="calm"><${Status} kind=${kind}>${text[0].toUpperCase() + text.slice(1)}<//></p>
     <${Figures} label="Now, on ${node.id}" figures=${[
       { name: "Sessions", value: format.count(status.sessions), address: to("sessions", null, { node: node.id }) },
@@ -64,7 +64,7 @@ function Live({ node }) {
       ["Configuration", version(node.config, config)],
       ["Publications lost since its start", format.count(status.dropped)],
     ]} />
-  `;
+  </div>`;
 }
 
 function Past({ id }) {

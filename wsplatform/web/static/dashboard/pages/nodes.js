@@ -15,9 +15,9 @@ export function Nodes() {
   const silence = useSilence();
   const [contains, setContains] = useState("");
   const [range, setRange] = useRange();
-  if (nodes === null) return html`<${Title} text="Nodes" /><${Waiting} />`;
+  if (nodes === null) return html`<div class="page"><${Title} text="Nodes" /><${Waiting} /></div>`;
   const shown = nodes.filter((node) => node.id.includes(contains));
-  return html`
+  return html`<div class="page">
     <${Title} text="Nodes" note="What each node last reported; rates are of the last second." />
     ${nodes.length > 8 && html`<${Filters} label="Nodes"><${TextField} label="Id contains" value=${contains} change=${setContains} /><//>`}
     ${nodes.length === 0 && html`<${Empty}>
@@ -33,7 +33,7 @@ export function Nodes() {
           <${Chart} title="Loop lag p99" unit="seconds" range=${range} lines=${[{ metric: "loop_lag", by: "node" }]} />
         </div>
       <//>`}
-  `;
+  </div>`;
 }
 
 function columns(rates, silence) {

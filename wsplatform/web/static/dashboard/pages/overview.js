@@ -15,8 +15,8 @@ import { Chart, RangeChoice, useRange } from "../parts/chart.js";
 export function Overview() {
   const nodes = useStore((state) => state.nodes);
   const [range, setRange] = useRange();
-  if (nodes === null) return html`<${Title} text="Overview" /><${Waiting} />`;
-  return html`
+  if (nodes === null) return html`<div class="page"><${Title} text="Overview" /><${Waiting} /></div>`;
+  return html`<div class="page">
     <${Title} text="Overview" />
     <${Attention} nodes=${nodes} />
     <${Now} nodes=${nodes} />
@@ -31,7 +31,7 @@ export function Overview() {
         <${Chart} title="Errors, by code" unit="rate" range=${range} empty="No error in this time." lines=${ERRORS} />
       </div>
     <//>
-  `;
+  </div>`;
 }
 
 function Attention({ nodes }) {

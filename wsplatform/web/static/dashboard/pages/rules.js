@@ -20,7 +20,7 @@ export function Rules({ query }) {
   const empty = contains
     ? "No pattern contains that."
     : "There is no rule: channels are unknown to clients, unless the settings have a registry.fallback_rule. Make the first one, for chat:* perhaps.";
-  return html`
+  return html`<div class="page">
     <${Title} text="Rules" note="Who may subscribe and publish on which channels. The most specific pattern holds; nodes have a change within a second.">
       <button type="button" class="primary" onClick=${() => edit({ isNew: true })}>Make a rule …</button>
     <//>
@@ -32,7 +32,7 @@ export function Rules({ query }) {
     <//>
     ${editing && html`<${RuleForm} rule=${editing} isNew=${Boolean(editing.isNew)} close=${() => edit(null)} done=${list.again} />`}
     ${deleting && html`<${Delete} rule=${deleting} close=${() => remove(null)} done=${list.again} />`}
-  `;
+  </div>`;
 }
 
 const columns = (edit, remove) => [

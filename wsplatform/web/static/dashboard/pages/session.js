@@ -12,7 +12,7 @@ export function Session({ argument: id }) {
   const { value, error, again } = useThing(path("sessions", id), {}, { every: 2 });
   const [asking, ask] = useState(false);
   const gone = error?.status === 404;
-  return html`
+  return html`<div class="page">
     <${Title} text=${id} code back=${[to("sessions"), "Sessions"]}>
       ${value && !gone && html`<button type="button" onClick=${() => ask(true)}>Disconnect …</button>`}
     <//>
@@ -21,13 +21,13 @@ export function Session({ argument: id }) {
     ${!value && !error && html`<${Waiting} />`}
     ${value && !gone && html`<${Told} session=${value} />`}
     ${asking && html`<${Disconnect} session=${value} close=${() => ask(false)} done=${again} />`}
-  `;
+  </div>`;
 }
 
 function Told({ session }) {
   const now = useNow() - ahead();
   const { channels } = session;
-  return html`
+  return html`<div>
     <${Facts} facts=${[
       ["User", session.user ? html`<a class="code" href=${to("sessions", null, { user: session.user })}>${session.user}</a>` : "anonymous"],
       ["Node", html`<a class="code" href=${to("nodes", session.node)}>${session.node}</a>`],
@@ -43,5 +43,5 @@ function Told({ session }) {
       <ul class="names">${channels.map((name) => html`<li key=${name}><a class="code" href=${to("channels", name)}>${name}</a></li>`)}</ul>
       ${channels.length < session.subscriptions && html`<p class="note">The first ${channels.length} are shown.</p>`}
     <//>
-  `;
+  </div>`;
 }

@@ -24,7 +24,7 @@ export function Sessions({ query }) {
   const empty = narrowed
     ? "No session is like that. A user and a channel have to be given in full."
     : "Nobody is connected. Clients connect to /connection/websocket of a node or of the balancer.";
-  return html`
+  return html`<div class="page">
     <${Title} text="Sessions" />
     <${Filters} label="Sessions">
       ${FIELDS.map(([name, text]) => html`<${TextField} key=${name} label=${text} value=${asked[name]} change=${change(name)} />`)}
@@ -33,7 +33,7 @@ export function Sessions({ query }) {
       ${(items) => html`<${Table} caption="Sessions" rows=${items} rowKey=${(item) => item.id} columns=${columns(now, end)} />`}
     <//>
     ${ending && html`<${Disconnect} session=${ending} close=${() => end(null)} done=${list.again} />`}
-  `;
+  </div>`;
 }
 
 const columns = (now, end) => [
@@ -43,6 +43,6 @@ const columns = (now, end) => [
   { key: "address", title: "Address", cell: (item) => html`<span class="code">${item.address}</span>` },
   { key: "protocol", title: "Protocol", cell: (item) => item.protocol },
   { key: "subscriptions", title: "Channels", num: true, cell: (item) => format.count(item.subscriptions) },
-  { key: "connected_at", title: "Connected", num: true, cell: (item) => format.ago(item.connected_at, now) },
+  { key: "connected_at", title: "Connected", end: true, cell: (item) => format.ago(item.connected_at, now) },
   { key: "end", title: "", end: true, cell: (item) => html`<button type="button" class="small" aria-label="Disconnect ${item.id}" onClick=${() => end(item)}>Disconnect …</button>` },
 ];

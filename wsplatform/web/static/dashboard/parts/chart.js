@@ -68,7 +68,7 @@ function Plot({ title, times, series, unit, from, until, range }) {
     };
   }, [times, theme]);
   const text = UNITS[unit];
-  return html`
+  return html`<div>
     <ul class="legend">
       ${series.map((one, number) => html`
         <li key=${one.name}>
@@ -78,7 +78,7 @@ function Plot({ title, times, series, unit, from, until, range }) {
       <li class="at">${cursor === null ? "" : format.date(times[cursor])}</li>
     </ul>
     <div class="plot" ref=${place} role="img" aria-label=${summary(title, series, text, range)}></div>
-  `;
+  </div>`;
 }
 
 function Swatch({ number }) {

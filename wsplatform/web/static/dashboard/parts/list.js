@@ -60,7 +60,7 @@ async function filled(path, query, signal) {
 /** Around the table of a list: what is missing, what went wrong, "more". empty: what to do where there is none. */
 export function Listing({ list, empty, noun, many = `${noun}s`, children }) {
   const { items, next, missing, error, loading, more, again } = list;
-  return html`
+  return html`<div>
     ${error && html`<${Problem} error=${error} again=${again} />`}
     <${MissingNodes} missing=${missing} />
     ${items === null && !error && html`<${Waiting} />`}
@@ -70,7 +70,7 @@ export function Listing({ list, empty, noun, many = `${noun}s`, children }) {
       <span role="status">${items?.length > 0 ? next ? `${items.length} and more ${many}` : plural(items.length, noun, many) : ""}</span>
       ${next && html`<button type="button" onClick=${more} aria-disabled=${loading ? "true" : null}>More</button>`}
     </p>
-  `;
+  </div>`;
 }
 
 /** One thing of the API: {value, error, again()}. */

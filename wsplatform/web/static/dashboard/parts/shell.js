@@ -18,7 +18,7 @@ export function Shell({ page, place, children }) {
     setOpen(false);
     scrollTo(0, 0);
   }, [place]);
-  return html`
+  return html`<div class="shell">
     <a class="skip" href="#main" onClick=${skip}>Skip to the content</a>
     <header class="top">
       <button type="button" class="menu" aria-expanded=${String(open)} aria-controls="places" onClick=${() => setOpen(!open)}>Menu</button>
@@ -35,7 +35,7 @@ export function Shell({ page, place, children }) {
       <${Foot} />
     </nav>
     <main id="main" tabindex="-1"><${StaleBanner} />${children}</main>
-  `;
+  </div>`;
 }
 
 // The address has the page in it, so the link of the skip link cannot stay there.

@@ -20,11 +20,12 @@ export function Watch({ channel }) {
     <${Section} title="Publications" wide actions=${actions}>
       <div role="alert">${reason && html`<p class="notice bad">${reason}</p>`}</div>
       ${!items.length && html`<p class="empty">${on ? "Nothing was published since." : "Watch shows what is published on this channel from now on. Nothing is kept."}</p>`}
-      ${items.length > 0 && html`
+      ${items.length > 0 && html`<div>
         <p class="note">${plural(seen, "publication")} seen${seen > KEPT ? `; the newest ${count(KEPT)} are shown` : ""}.</p>
         <div class="publications" tabindex="0" role="region" aria-label="Publications, newest first">
           <ol>${items.map((item) => html`<${Item} key=${item.number} item=${item} />`)}</ol>
-        </div>`}
+        </div>
+      </div>`}
     <//>
   `;
 }
