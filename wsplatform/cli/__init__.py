@@ -6,6 +6,8 @@ Errors are one line on standard error, `error: sentence [code]`; exit status 1, 
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -24,6 +26,7 @@ COMMANDS = {
     "channels": ("channels", "The cluster's channels: list, busiest, show."),
     "cluster": ("cluster", "Start a registry, nodes and HAProxy on this machine."),
     "config": ("config", "Show the settings in force, or check them."),
+    "health": ("health", "Whether the process of this host is ready."),
     "haproxy": ("haproxy", "The load balancer's configuration."),
     "key": ("key", "API keys: create, list, revoke."),
     "links": ("links", "The links between nodes: delays, and what was lost."),
@@ -60,6 +63,9 @@ def root() -> None:
 
 
 def main() -> NoReturn:
+    if os.getpid() == 1:
+        # Of the first process of a container, the kernel withholds every signal that it has no handler for.
+        signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
     sys.exit(run(sys.argv[1:]))
 
 
