@@ -205,6 +205,21 @@ def filled(text: str) -> str:
     return re.sub(r"\$\{[A-Z_]+:-([^}]*)\}", r"\1", text)
 
 
+def test_the_page_names_every_variable_of_compose() -> None:
+    files = "".join(path.read_text() for path in (ROOT / "docker").glob("compose*.yaml"))
+    used = dict(re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", files.replace(":-DEBUG}", ":-INFO}")))
+    defaults = dict(re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", COMPOSE.read_text()))
+    page = (ROOT / "docs" / "deploying.md").read_text()
+    told: dict[str, str] = {}
+    for line in page.splitlines():
+        cells = [cell.strip() for cell in line.split("|")[1:3]]
+        names = re.findall(r"`([A-Z_]{4,})`", cells[0]) if len(cells) == 2 else []
+        values = [value.strip("` ") for value in cells[1].split(", ")] if names else []
+        told.update(zip(names, values, strict=True) if names else ())
+    assert told.keys() == used.keys()
+    assert {name: told[name] for name in defaults} == defaults
+
+
 def listed() -> Iterator[str]:
     yield from (ROOT / ".dockerignore").read_text().splitlines()
 

@@ -15,7 +15,7 @@ _NEAR = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S104 - r
 
 @click.command("health")
 @click.option("--live", is_flag=True, help="Only whether it answers, not whether it is ready for clients.")
-@click.option("--seconds", default=3.0, show_default=True, type=click.FloatRange(0.1, 600), help="How long to wait.")
+@click.option("--seconds", default=5.0, show_default=True, type=click.FloatRange(0.1, 600), help="How long to wait.")
 @with_settings
 def command(live: bool, seconds: float, source: Source) -> None:
     """Ask the process of this host that has these settings whether it is ready, for supervisors of containers.
