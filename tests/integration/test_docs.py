@@ -99,9 +99,10 @@ async def test_the_page_on_the_server_api(section: Section, reader: Reader) -> N
     await reader.read(section)
 
 
-@pytest.mark.parametrize(
-    "section", [*_of("running.md"), *_of("configuration.md"), *_of("operating.md"), *_of("metrics.md")]
-)
+RUN_IT = ("running.md", "configuration.md", "deploying.md", "metrics.md", "operating.md")
+
+
+@pytest.mark.parametrize("section", [section for page in RUN_IT for section in _of(page)])
 async def test_the_page_on_running_it(section: Section, tmp_path: Path, cluster: LocalCluster, environment) -> None:
     port = free_port()  # where a process listens, and commands ask, that are told nothing else
     balancer = urlsplit(cluster.info["balancer"]).port
@@ -116,6 +117,7 @@ async def test_no_page_with_examples_is_left_out() -> None:
         "README.md",
         "admin-api.md",
         "configuration.md",
+        "deploying.md",
         "metrics.md",
         "operating.md",
         "quick-start.md",
