@@ -6,7 +6,7 @@ the one that stores what it was folded into. The same holds for the minutes that
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -203,15 +203,14 @@ def _delete(database: Database, table: type[ReportRow] | type[ChunkRow], ids: Se
         raise TakenError
 
 
-def _insert(database: Database, chunks: Iterable[Rollup], *, fresh: bool) -> None:
-    for chunk in chunks:
-        ChunkRow.insert(
-            metric=chunk.metric,
-            step=chunk.step,
-            begin=chunk.begin,
-            fresh=fresh and chunk.step == 60,
-            data=chunk.data,
-        ).execute(database)
+def _insert(database: Database, chunks: Sequence[Rollup], *, fresh: bool) -> None:
+    columns = (ChunkRow.metric, ChunkRow.step, ChunkRow.begin, ChunkRow.fresh, ChunkRow.data)
+    for first in range(0, len(chunks), _BATCH):
+        rows = [
+            (chunk.metric, chunk.step, chunk.begin, fresh and chunk.step == 60, chunk.data)
+            for chunk in chunks[first : first + _BATCH]
+        ]
+        ChunkRow.insert_many(rows, columns).execute(database)
 
 
 def _tuples(database: Database, query: Any) -> Iterator[Any]:

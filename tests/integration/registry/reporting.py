@@ -25,7 +25,8 @@ FASTER: Final = 1000
 BEGAN: Final = 1_700_002_800
 """Unix time at which reports begin, a whole hour."""
 
-KEEP: Final = MetricsTable()
+KEEP: Final = MetricsTable(keep_samples_hours=168)
+"""All of it: at this speed, six hours pass in a while."""
 
 
 def clock(origin: float) -> Callable[[], float]:
