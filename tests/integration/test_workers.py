@@ -110,7 +110,7 @@ async def test_workers_reach_each_other_through_a_unix_socket_for_their_user_onl
         port = urlsplit(node["cluster_url"]).port
         assert port is not None
         assert not free(port)
-        assert established(port) == 0
+        assert established(port) <= 1  # the registry's, which is in no folder with them
     connector = aiohttp.UnixConnector(str(folder / "host-1.sock"))
     async with aiohttp.ClientSession(connector=connector) as http:
         assert (await http.get("http://host-1/health/ready")).status == 200
@@ -291,7 +291,9 @@ def test_a_setting_that_cannot_work_is_one_clear_error(arguments: list[str], cod
     done = wsplatform("serve", "--env", "test", "--port", "0", "--workers", "3", "--json", *arguments)
     assert done.returncode == 1
     assert done.stdout == ""
-    [line] = done.stderr.splitlines()
+    *logged, line = done.stderr.splitlines()
+    # The registry goes on without the mesh, and says so, until the nodes have failed
+    assert all(f"[{code}]" in each and code == "not_installed" for each in logged), done.stderr
     assert line.startswith("error: ")
     assert line.endswith(f"[{code}]")
     assert not DEVELOPMENT_SECRETS & set(done.stderr.split())
@@ -345,12 +347,12 @@ async def test_a_node_elsewhere_and_haproxy_get_along_with_workers(tmp_path: Pat
                         seen.add(response.cookies["WSNODE"].value)
             return seen == {"host-1", "single"}
 
-        await eventually(balanced, within=15)
+        await eventually(balanced, within=30)
         clients = [await stack.enter_async_context(Client(balancer.http, balancer.url)) for _ in range(30)]
         for client in clients:
             await client.subscribe("c")
         sessions = await host.sessions()
-        assert sessions["single"] in (14, 15, 16)
+        assert sessions["single"] in (9, 10, 11)  # two workers get twice as many
         assert min(sessions["host-1"], sessions["host-2"]) > 0
         for number in range(10):
             headers = {"X-API-Key": host.key}

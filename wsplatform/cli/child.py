@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
@@ -82,9 +83,10 @@ class Child:
             await self._process.wait()
 
     def signal(self, number: signal.Signals) -> None:
+        # Not Process.send_signal, which looks whether it has ended: asyncio would then not hear with which status
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
-                self._process.send_signal(number)
+                os.kill(self._process.pid, number)
 
     async def _listen(self) -> None:
         assert self._process is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 import sys
@@ -124,9 +125,10 @@ class Run:
         return StartError("worker_failed", f"{self.name} has ended ({describe(status)}): its lines above say why.")
 
     def signal(self, number: signal.Signals) -> None:
+        # Not Process.send_signal, which looks whether it has ended: asyncio would then not hear with which status
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
-                self._process.send_signal(number)
+                os.kill(self.pid, number)
 
     async def _listen(self) -> None:
         assert self._process.stdout is not None
