@@ -16,6 +16,9 @@ from wsplatform.cli.cells import left, printable, width
 CLOSED_PIPE = 128 + 13
 """The exit status of a program that SIGPIPE ended, as shells know it: `wsplatform subscribe news | head -1`."""
 
+_COMMANDS = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}
+"""Control characters that JSON may hold as they are, but that a terminal obeys: only strings can hold them."""
+
 
 def line(text: str) -> None:
     """One line on standard output, at once. Ends the command quietly when nobody reads any more."""
@@ -30,7 +33,8 @@ def line(text: str) -> None:
 
 def as_json(value: Any) -> None:
     """One line of JSON on standard output."""
-    line(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    line(text.translate(_COMMANDS))
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -63,7 +67,7 @@ def short(count: int, more: bool, missing: Sequence[str] = ()) -> None:
 def incomplete(missing: Sequence[str]) -> None:
     """Says which nodes a result is without, if any."""
     if missing:
-        note(f"incomplete: no answer in time from {', '.join(missing)}")
+        note(f"incomplete: no answer in time from {printable(', '.join(missing))}")
 
 
 def note(text: str) -> None:
@@ -73,4 +77,4 @@ def note(text: str) -> None:
 
 def fail(message: str, code: str) -> None:
     """An error, as one line on standard error."""
-    click.echo(f"error: {' '.join(message.split())} [{code}]", err=True)
+    click.echo(f"error: {printable(' '.join(message.split()))} [{code}]", err=True)

@@ -45,10 +45,12 @@ class Proxies:
 
     def origin(self, request: Request[Any, Any]) -> Origin:
         headers = request.headers
-        address = self.client(request.ip, ", ".join(headers.getall("x-forwarded-for", ())))
+        forwarded_for = ", ".join(headers.getall("x-forwarded-for", ()))
+        address = self.client(request.ip, forwarded_for)
         trusted = self._trusts(request.ip)
-        # A proxy that nobody told us of makes the whole world look like its own host.
-        hidden = not trusted and any(name in headers for name in _FORWARDING)
+        # A proxy that nobody told us of, or that does not say for whom, makes the whole world look like its own host.
+        named = trusted and _address(_last(forwarded_for)) is not None
+        hidden = not named and any(name in headers for name in _FORWARDING)
         forwarded = trusted and _last(",".join(headers.getall("x-forwarded-proto", ()))).lower() == "https"
         transport: Any = request.transport
         known = _address(address)

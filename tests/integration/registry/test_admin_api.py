@@ -21,6 +21,7 @@ from wsplatform.app.registry import operators_face
 from wsplatform.model import ChannelRule
 from wsplatform.plugins.base import PluginStatus
 from wsplatform.registry.service import Registry
+from wsplatform.web.admin.requests import cursor_of
 from wsplatform.web.openapi import Part, document
 from wsplatform.web.server import make_app
 
@@ -301,6 +302,11 @@ class TestRequests:
         for path in ("nodes", "rules", "keys", "plugins"):
             reply = await client.get(f"/admin/v1/{path}", params={"cursor": cursor}, headers=ADMIN)
             assert code(reply) == (400, "bad_cursor")
+
+    @pytest.mark.parametrize("place", [-1, 1 << 63, 1 << 70])
+    async def test_a_cursor_beyond_what_databases_count(self, client, place):
+        reply = await client.get("/admin/v1/audit", params={"cursor": cursor_of(place)}, headers=ADMIN)
+        assert code(reply) == (400, "bad_cursor")
 
     @pytest.mark.parametrize(
         "content",

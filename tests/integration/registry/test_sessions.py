@@ -132,6 +132,8 @@ class TestLogIn:
             {"X-Forwarded-For": "198.51.100.7"},
             {"X-Forwarded-For": "198.51.100.7", "X-Forwarded-Proto": "https, http"},
             {"X-Forwarded-For": "127.0.0.1, 2001:db8::1"},
+            {"X-Forwarded-For": "198.51.100.7:5678"},  # cannot be read: nobody knows from where
+            {"X-Forwarded-Proto": "http"},
         ],
     )
     async def test_plain_http_from_elsewhere_is_refused(self, behind, headers):

@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 from sanic import HTTPResponse
 
 from wsplatform.registry.records import Action, Actor, Entry, Wanted
-from wsplatform.web.admin.requests import cursor_of, place_of
+from wsplatform.web.admin.requests import bad_cursor, cursor_of, place_of
 from wsplatform.web.admin.routes import Call, Reply, Route, json_reply
 from wsplatform.web.admin.types import MAX_TEXT, PageQuery
 
@@ -117,7 +117,7 @@ class _Audit:
         found = await self._log.find(
             Wanted(
                 limit=asked.limit + 1,
-                before=place_of(asked.cursor, int) if asked.cursor else None,
+                before=_place(asked.cursor) if asked.cursor else None,
                 actor=asked.actor,
                 action=asked.action or "",
                 contains=asked.contains,
@@ -128,3 +128,10 @@ class _Audit:
         taken = found[: asked.limit]
         following = cursor_of(taken[-1].id) if len(found) > asked.limit else None
         return json_reply(AuditPage(items=[audit_item(entry) for entry in taken], next=following))
+
+
+def _place(cursor: str) -> int:
+    place = place_of(cursor, int)
+    if not 0 <= place < 1 << 63:  # databases have no larger numbers
+        raise bad_cursor()
+    return place

@@ -89,7 +89,11 @@ def place_of(text: str, kind: type[K]) -> K:
         raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
         return msgspec.json.decode(raw, type=kind)
     except (binascii.Error, ValueError, msgspec.MsgspecError) as error:  # ValueError: no ASCII, no UTF-8
-        raise RequestError(400, "bad_cursor", "The cursor is not one that this list has given: begin anew.") from error
+        raise bad_cursor() from error
+
+
+def bad_cursor() -> RequestError:
+    return RequestError(400, "bad_cursor", "The cursor is not one that this list has given: begin anew.")
 
 
 def _lower(error: msgspec.ValidationError) -> str:

@@ -137,7 +137,7 @@ class _Sessions:
         state = SessionState(
             **_fields(node_id, details.session),
             channels=list(details.channels),
-            info=None if details.info is None else Raw(details.info),
+            info=_json(details.info),
             expires_at=details.expires_at,
             waiting_bytes=details.waiting_bytes,
         )
@@ -171,3 +171,14 @@ class _Sessions:
 
 def _fields(node_id: str, session: wire.SessionItem) -> dict[str, Any]:
     return {**msgspec.structs.asdict(session), "node": node_id}
+
+
+def _json(text: bytes | None) -> Raw | None:
+    """None, too, for what a node says that is no JSON: it would break the whole answer."""
+    if text is None:
+        return None
+    try:
+        msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return Raw(text)
