@@ -74,9 +74,13 @@ def save_reports(database: Database, instance: Instance, reports: Sequence[Accep
     return int(highest)
 
 
-def fold(database: Database, until: int, since: int, limit: int) -> Folded:
-    """What at most `limit` reports make, of those up to `until`; no cells of 10 s before `since`. Milliseconds."""
-    query = ReportRow.select(ReportRow.id, ReportRow.node_id, ReportRow.data).where(ReportRow.ended <= until)
+def fold(database: Database, until: int, ahead: int, since: int, limit: int) -> Folded:
+    """What at most `limit` reports make, of those up to `until`; no cells of 10 s before `since`. Milliseconds.
+
+    Those after `ahead` came when the clock was wrong: they do not wait until it is as late.
+    """
+    over = (ReportRow.ended <= until) | (ReportRow.ended > ahead)
+    query = ReportRow.select(ReportRow.id, ReportRow.node_id, ReportRow.data).where(over)
     work, taken, damaged = Fold(since), [], 0
     for row_id, node, data in _tuples(database, query.order_by(ReportRow.id).limit(limit)):
         taken.append(row_id)

@@ -32,6 +32,9 @@ ROUND_SECONDS: Final = 60.0
 LATE_SECONDS: Final = 30
 """For how long a node that has just reported is waited for, before its silence is taken for its end."""
 
+SLIP_SECONDS: Final = 30
+"""A clock that goes back by less is caught up with; by more, it was wrong before."""
+
 MAX_NUMBER: Final = 2**53
 MAX_BUSY: Final = 256
 _BURST, _SECONDS_EACH = 500, 5.0
@@ -68,7 +71,7 @@ class Metrics:
         self._keep = keep
         self._clock = clock
         self._reporters: dict[Instance, _Reporter] = {}
-        self._until = 0
+        self._until = self._told = 0
         self._listeners: list[Listener] = []
         self._throttle = Throttle(_LOG_SECONDS)
         self._damaged: set[tuple[str, int]] = set()
@@ -79,14 +82,16 @@ class Metrics:
         self._reporters = {instance: _Reporter(number) for instance, number in numbers.items()}
 
     def subscribe(self, listener: Listener) -> None:
-        """Call `listener` with the Unix time up to which there are values, whenever that has grown."""
+        """Call `listener` with the Unix time up to which there are values, whenever that is another one."""
         self._listeners.append(listener)
 
     @property
     def until(self) -> int:
-        """Up to when (Unix time) every node has reported."""
+        """Up to when (Unix time) every node has reported. It grows, unless the clock has been set back."""
         now = self._clock()
         bound = int(now) // 10 * 10
+        if self._until > bound + SLIP_SECONDS:
+            self._until = 0
         awaited = [
             reporter.ended // SAMPLE * 10
             for reporter in self._reporters.values()
@@ -196,10 +201,11 @@ class Metrics:
         reporter.heard = self._clock()
         seconds = (newest.ended - newest.began) / 1000
         reporter.busiest = Busiest(newest.ended / 1000, seconds, tuple(busiest[:MAX_BUSY]))
-        before = self._until
-        if self.until > before:
+        until = self.until
+        if until != self._told:
+            self._told = until
             for listener in self._listeners:
-                asyncio.get_running_loop().call_soon(listener, self._until)
+                asyncio.get_running_loop().call_soon(listener, until)
 
     def _tell_refused(self, instance: Instance, accepted: Iterable[Accepted]) -> None:
         refused = sum(report.refused for report in accepted)
@@ -216,8 +222,9 @@ class Metrics:
     async def _fold(self) -> None:
         since = (int(self._clock()) - self._kept(10)) * 1000
         until = self.until * 1000
+        ahead = int((self._clock() + SLIP_SECONDS) * 1000)
         while True:
-            folded = await self._reader.run(partial(rows.fold, until=until, since=since, limit=_FOLD))
+            folded = await self._reader.run(partial(rows.fold, until=until, ahead=ahead, since=since, limit=_FOLD))
             if folded.damaged:
                 logger.error("{} metric reports in the database cannot be read, and are dropped", folded.damaged)
             if folded.reports:

@@ -27,6 +27,7 @@ from wsplatform.core.series import Asked
 from wsplatform.errors import RequestError
 from wsplatform.model import BusyChannel, MetricReport
 from wsplatform.registry.service import Registry
+from wsplatform.registry.tables import ReportRow
 from wsplatform.settings import MetricsTable
 from wsplatform.web.server import make_app
 
@@ -179,6 +180,25 @@ class TestReports:
             clock.now += 10
         await registry.leave(b.instance)
         assert registry.metrics.until == NOW + 50
+
+    @pytest.mark.parametrize("astray", [HOUR, 3 * 365 * 24 * HOUR])
+    async def test_a_clock_that_was_ahead_for_a_while_stops_nothing(self, clock, registry, astray):
+        heard: list[int] = []
+        registry.metrics.subscribe(heard.append)
+        (a,) = await joined(registry, "a")
+        await a.beat(registry, reports=(report(1, NOW),))
+        clock.now += astray
+        await a.beat(registry, reports=(report(2, NOW + astray),))
+        clock.now = NOW + 10
+        await a.beat(registry, reports=(report(3, NOW + 10),))
+        await eventually(lambda: heard == [NOW, NOW + astray, NOW + 10])
+        assert await values(registry, begin=NOW - 10, end=NOW + 10) == [100, 100]
+        await registry.metrics.round()
+        waiting = await registry.metrics._store.run(lambda database: ReportRow.select().bind(database).count())
+        assert waiting == 0
+        far = {"begin": NOW + astray - 10, "end": NOW + astray}
+        clock.now = NOW + astray
+        assert await values(registry, **far) == [100]
 
 
 class TestTrouble:
