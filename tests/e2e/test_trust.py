@@ -15,7 +15,7 @@ from tests.support.certificates import Authority
 from tests.support.client import Client
 from tests.support.processes import Cluster, Process, free_port
 from tests.support.wait import eventually
-from tests.support.workers import Workers
+from tests.support.workers import Workers, free_pair
 from wsplatform.net.tls import Tls, TlsFiles
 
 
@@ -87,7 +87,7 @@ async def test_the_registry_beside_workers_shows_its_certificate_to_ask_them(tmp
         "WSP_CLUSTER__TLS_CERTIFICATE": files.certificate,
         "WSP_CLUSTER__TLS_KEY": files.key,
         "WSP_CLUSTER__TLS_CA": files.authorities,
-        "WSP_CLUSTER__PORT": str(free_port()),
+        "WSP_CLUSTER__PORT": str(free_pair()),
     }
     async with Workers("--workers", "2", settings=settings) as host, Client(host.http, host.url) as client:
 

@@ -20,7 +20,7 @@ from tests.support.client import Client
 from tests.support.haproxy import Balancer
 from tests.support.marked import marked_processes
 from tests.support.wait import eventually
-from tests.support.workers import Workers, established, free
+from tests.support.workers import Workers, established, free, free_pair
 from wsplatform.settings_load import DEVELOPMENT_SECRETS
 
 
@@ -323,7 +323,7 @@ async def test_workers_whose_ids_somebody_else_has_taken_are_not_started_again(h
 
 
 async def test_ports_of_ones_own_choice_for_other_hosts() -> None:
-    first = next(port for port in range(20_000, 30_000, 2) if free(port) and free(port + 1))
+    first = free_pair()
     settings = {"WSP_CLUSTER__PORT": str(first), "WSP_CLUSTER__URL": "ws://localhost:7000"}
     async with Workers("--workers", "2", settings=settings) as host:
         assert not free(first)

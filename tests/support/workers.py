@@ -200,3 +200,8 @@ def free(port: int) -> bool:
     """Whether nobody listens on the port."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def free_pair() -> int:
+    """The first of two ports next to each other, of those that nobody gets by chance."""
+    return next(port for port in range(20_000, 30_000, 2) if free(port) and free(port + 1))
