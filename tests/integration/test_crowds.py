@@ -122,3 +122,17 @@ async def test_reports_are_cut_at_the_boundaries_of_the_clock_and_add_up() -> No
     assert {channel.channel: channel.subscribers for channel in busiest if channel.subscribers} == {"a": 3, "b": 1}
     assert len(busiest) <= 2 * BUSIEST
     assert out.deliveries == 0
+
+
+@pytest.mark.parametrize("look", [1, 2, 3])
+async def test_no_boundary_is_left_out_when_the_clock_passes_it_between_two_looks(look: int) -> None:
+    """look: before which of the timer's looks at the clock, from the first one that comes a little early."""
+    looks = itertools.count(-1)  # at the making and at the start
+    manager = MetricsManager(
+        [], Meter(), crowded({}), interval=10, wall=lambda: 19.999 if next(looks) <= look else 20.0001
+    )
+    manager.start()
+    await eventually(lambda: len(manager.reports) == 1, within=2)
+    manager.stop()
+    (report,) = manager.reports.batch(1_000_000)
+    assert report.ended == 20

@@ -48,7 +48,7 @@ class MetricsManager:
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        self._schedule()
+        self._schedule(self._wall())
 
     def stop(self) -> None:
         """Idempotent."""
@@ -78,11 +78,14 @@ class MetricsManager:
         subscribers = self._subscriptions.subscribers
         return tuple(BusyChannel(name, counts.get(name, 0), subscribers(name)) for name in names)
 
-    def _schedule(self) -> None:
-        wait = self._interval - self._wall() % self._interval
+    def _schedule(self, now: float) -> None:
+        wait = self._interval - now % self._interval
         self._timer = asyncio.get_running_loop().call_later(wait, self._tick)
 
     def _tick(self) -> None:
-        if self._wall() // self._interval * self._interval > self._before or self._wall() < self._before:
+        now = self._wall()
+        if now // self._interval * self._interval > self._before or now < self._before:
             self.cut()
-        self._schedule()  # a timer may come a little early: then it is set again
+        # A timer may come a little early: then it is set again. By the same `now`: of a clock that is read anew, the
+        # boundary may just have passed, and would be left out.
+        self._schedule(now)
