@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsplatform.wire import directory as wire
+from wsplatform.wire.questions import QuestionError
 from wsplatform.wire.server_api import NodeInfo
 
 NODE = NodeInfo(uid="u", name="n1", version="1", num_clients=1, num_users=2, num_subs=3, num_channels=4, uptime=5)
@@ -36,16 +37,16 @@ def test_an_answer_arrives_as_it_was_given(answer: wire.Answer) -> None:
 @given(st.binary(max_size=50))
 def test_other_bytes_are_refused(data: bytes) -> None:
     for decode in (wire.decode_question, wire.decode_answer):
-        with suppress(wire.DirectoryError):
+        with suppress(QuestionError):
             decode(data)
 
 
 def test_a_question_of_another_release_is_refused() -> None:
-    with pytest.raises(wire.DirectoryError):
+    with pytest.raises(QuestionError):
         wire.decode_question(wire.encode([99, "x"]))
 
 
 @pytest.mark.parametrize("code", [-1, 5, 1005, 2999, 5000, 65_536])
 def test_sessions_cannot_be_ended_with_a_code_that_no_close_frame_may_have(code: int) -> None:
-    with pytest.raises(wire.DirectoryError):
+    with pytest.raises(QuestionError):
         wire.decode_question(wire.encode(wire.EndSessions("u", "", frozenset(), code, "why")))

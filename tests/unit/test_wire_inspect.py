@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsplatform.wire import inspect as wire
+from wsplatform.wire.questions import QuestionError
 
 ITEM = wire.SessionItem("id", "user", "127.0.0.1", 1.5, 2, "centrifuge-json")
 
@@ -46,12 +47,12 @@ def test_an_answer_arrives_as_it_was_given(answer: wire.Answer) -> None:
 
 @pytest.mark.parametrize("limit", [0, 1001, -1])
 def test_a_limit_that_no_page_has_is_refused(limit: int) -> None:
-    with pytest.raises(wire.InspectError):
+    with pytest.raises(QuestionError):
         wire.decode_question(wire.encode(wire.ListChannels(limit=limit)))
 
 
 @given(st.binary(max_size=50))
 def test_other_bytes_are_refused(data: bytes) -> None:
     for decode in (wire.decode_question, wire.decode_answer):
-        with suppress(wire.InspectError):
+        with suppress(QuestionError):
             decode(data)

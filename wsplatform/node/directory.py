@@ -21,6 +21,7 @@ from wsplatform.node.local_directory import LocalDirectory
 from wsplatform.node.survey import NOT_SENT, UNKNOWN_METHOD, Survey
 from wsplatform.wire import directory as wire
 from wsplatform.wire import server_api as api
+from wsplatform.wire.questions import QuestionError
 
 METHOD = "directory"
 """The name under which nodes ask each other."""
@@ -104,6 +105,6 @@ def _decode(replies: Mapping[str, bytes]) -> dict[str, wire.Answer]:
     for node_id, reply in replies.items():
         try:
             answers[node_id] = wire.decode_answer(reply)
-        except wire.DirectoryError as error:
+        except QuestionError as error:
             logger.warning("The answer of node {} cannot be read: {}", node_id, error.message)
     return answers

@@ -21,6 +21,7 @@ from wsplatform.model import Publication
 from wsplatform.node.inspection import Inspection
 from wsplatform.node.survey import Answers, LateHandler
 from wsplatform.wire import inspect as wire
+from wsplatform.wire.questions import QuestionError
 
 _KINDS = {
     kind.number: kind for kind in (BAD_REQUEST, LIMIT_EXCEEDED, PERMISSION_DENIED, TOO_MANY_REQUESTS, UNKNOWN_CHANNEL)
@@ -92,6 +93,6 @@ def _decoded(replies: dict[str, bytes]) -> dict[str, wire.Answer]:
     for node_id, reply in replies.items():
         try:
             answers[node_id] = wire.decode_answer(reply)
-        except wire.InspectError as error:
+        except QuestionError as error:
             logger.warning("The answer of node {} cannot be read: {}", node_id, error.message)
     return answers

@@ -16,6 +16,7 @@ from wsplatform.node.session import Session
 from wsplatform.node.sessions import Sessions
 from wsplatform.node.subscriptions import Subscriptions
 from wsplatform.wire import inspect as wire
+from wsplatform.wire.questions import QuestionError
 
 Reply = Callable[[wire.Answer], None]
 _AtOnce = wire.CountSubscribers | wire.DescribeSession | wire.EndSession | wire.Drain | wire.PublishHere
@@ -45,7 +46,7 @@ class Inspection:
         """The same as `ask`, for another process."""
         try:
             self.ask(wire.decode_question(question), lambda answer: reply(wire.encode(answer)))
-        except wire.InspectError as error:
+        except QuestionError as error:
             reply(wire.encode(wire.Failed(INTERNAL.number, error.message)))
 
     def ask(self, question: wire.Question, reply: Reply) -> None:

@@ -13,6 +13,7 @@ from wsplatform.node.session import Session
 from wsplatform.node.sessions import Sessions
 from wsplatform.node.subscriptions import Subscriptions
 from wsplatform.wire import directory as wire
+from wsplatform.wire.questions import QuestionError
 from wsplatform.wire.server_api import NodeInfo
 
 
@@ -40,7 +41,7 @@ class LocalDirectory:
         """The same as `ask`, for another node."""
         try:
             self.ask(wire.decode_question(question), lambda answer: reply(wire.encode(answer)))
-        except wire.DirectoryError as error:
+        except QuestionError as error:
             reply(wire.encode(wire.Failed(INTERNAL.number, error.message)))
 
     def ask(self, question: wire.Question, reply: Callable[[wire.Answer], None]) -> None:

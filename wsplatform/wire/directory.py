@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated
 
 import msgspec
 
-from wsplatform.errors import PlatformError
+from wsplatform.wire.questions import decode
 from wsplatform.wire.server_api import NodeInfo
 
 
@@ -68,7 +68,6 @@ class Failed(msgspec.Struct, frozen=True, array_like=True, tag=4):
 
 Answer = Done | ChannelList | Description | Failed
 
-_UNDECODABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 _encoder = msgspec.msgpack.Encoder()
 _questions: msgspec.msgpack.Decoder[Question] = msgspec.msgpack.Decoder(Question)
 _answers: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
@@ -77,24 +76,11 @@ encode = _encoder.encode
 """Question or Answer -> bytes."""
 
 
-class DirectoryError(PlatformError):
-    """Bytes that are no question or answer of this release."""
-
-    def __init__(self) -> None:
-        super().__init__("malformed_question", "A peer asked or answered what is not known here: run one release.")
-
-
 def decode_question(data: bytes) -> Question:
-    """Raises DirectoryError."""
-    try:
-        return _questions.decode(data)
-    except _UNDECODABLE as error:
-        raise DirectoryError from error
+    """Raises QuestionError."""
+    return decode(_questions, data)
 
 
 def decode_answer(data: bytes) -> Answer:
-    """Raises DirectoryError."""
-    try:
-        return _answers.decode(data)
-    except _UNDECODABLE as error:
-        raise DirectoryError from error
+    """Raises QuestionError."""
+    return decode(_answers, data)

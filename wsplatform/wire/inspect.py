@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from wsplatform.errors import PlatformError
+from wsplatform.wire.questions import decode
 
 METHOD: Final = "inspect"
 """The name under which nodes are asked."""
@@ -127,7 +127,6 @@ class SessionDetails(msgspec.Struct, frozen=True, array_like=True, tag=7):
 
 Answer = Done | Unknown | Failed | ChannelPage | Subscribers | SessionPage | SessionDetails
 
-_UNDECODABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 _encoder = msgspec.msgpack.Encoder()
 _questions: msgspec.msgpack.Decoder[Question] = msgspec.msgpack.Decoder(Question)
 _answers: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
@@ -136,24 +135,11 @@ encode = _encoder.encode
 """Question or Answer -> bytes."""
 
 
-class InspectError(PlatformError):
-    """Bytes that are no question or answer of this release."""
-
-    def __init__(self) -> None:
-        super().__init__("malformed_question", "A peer asked or answered what is not known here: run one release.")
-
-
 def decode_question(data: bytes) -> Question:
-    """Raises InspectError."""
-    try:
-        return _questions.decode(data)
-    except _UNDECODABLE as error:
-        raise InspectError from error
+    """Raises QuestionError."""
+    return decode(_questions, data)
 
 
 def decode_answer(data: bytes) -> Answer:
-    """Raises InspectError."""
-    try:
-        return _answers.decode(data)
-    except _UNDECODABLE as error:
-        raise InspectError from error
+    """Raises QuestionError."""
+    return decode(_answers, data)
