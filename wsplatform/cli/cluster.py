@@ -200,6 +200,9 @@ To try, in another terminal:
   Open the documentation of the HTTP APIs:
     python3 -m webbrowser {addresses.registry}/admin/docs
 
+  Open the dashboard, and log in with the admin key:
+    python3 -m webbrowser {addresses.registry}/dashboard/
+
   Rules, keys and nodes, from the command line:
     export WSP_SERVER={addresses.registry} WSP_KEY={keys.admin_key}
     {program()} nodes
