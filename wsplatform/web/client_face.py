@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from loguru import logger
 
 from wsplatform.core.channels import Pattern
+from wsplatform.core.departure import Departure
 from wsplatform.core.haproxy_sections import COOKIE
 from wsplatform.core.metrics import Sample
 from wsplatform.core.throttle import Throttle
@@ -30,7 +31,7 @@ from wsplatform.wire.centrifuge import CentrifugeFormat
 PATH = "/connection/websocket"
 _JSON, _PROTOBUF = PROTOCOL, "centrifuge-protobuf"
 _REPORT_SECONDS = 10.0  # between two log lines about one address
-_PACE = 0.01  # seconds of a drain that are worth a pause
+_POLL_SECONDS = 0.01
 
 
 def token_verifier(client: ClientTable) -> TokenVerifier:
@@ -131,19 +132,20 @@ class CentrifugeAcceptor:
         A client that does not answer is cut off after client.close_seconds, so it ends in any case.
         """
         self.draining = True
-        waiting = tuple(self._handlers)
-        began = self._now()
-        for index, handler in enumerate(waiting):
-            early = began + seconds * index / len(waiting) - self._now()
-            if early >= _PACE:
-                await asyncio.sleep(early)
-            handler.disconnect(why)
+        waiting = list(self._handlers)
+        departure = Departure(len(waiting), self._now(), seconds)
+        while waiting:
+            count, pause = departure.next(len(waiting), self._now())
+            for handler in waiting[-count:]:
+                handler.disconnect(why)
+            del waiting[-count:]
+            await asyncio.sleep(pause)
         for handler in tuple(self._handlers):
             handler.disconnect(why)  # those who were just coming in when it began
         while True:
             if not self._handlers:
                 return
-            await asyncio.sleep(_PACE)
+            await asyncio.sleep(_POLL_SECONDS)
 
     def _report(self, address: str, session: str, what: str) -> None:
         held_back = self._throttle.allow(address, self._now())
