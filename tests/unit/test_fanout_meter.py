@@ -40,7 +40,7 @@ class Run:
         self.now = 100.0
         self.turns: list[Callable[[], None]] = []
         self.groups: dict[str, tuple[Group, ...]] = {}
-        self.meter = Meter(lambda: self.now)
+        self.meter = Meter(lambda: round(self.now * 1e9))
         self.fanout = Fanout(lambda channel: self.groups.get(channel, ()), self.turns.append, self.meter)
 
     def seat(self, channel: str, seconds: float, count: int = 1) -> None:

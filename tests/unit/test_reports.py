@@ -170,7 +170,8 @@ def test_increases_are_those_since_the_last_cut() -> None:
     second = cut(5, Sample("link_sent", 3, "a"))
     assert second.counters == {"link_sent": {"a": 1}}
     assert second.histograms == {}
-    fanout.add(0.5, 2)
+    fanout.add(0.5)
+    fanout.add(0.5)
     assert cut(5).histograms == {"fanout": {"": {bucket_of(500_000): 2}}}
 
 

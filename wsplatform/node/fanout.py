@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from wsplatform.core.busiest import Busiest
-from wsplatform.core.metrics import Durations, Sample
+from wsplatform.core.metrics import NOTED, Durations, Sample
 from wsplatform.model import Publication
 
 SLICE = 1000
@@ -170,22 +170,23 @@ class Group:
 
 
 class Meter:
-    """What is measured of a fan-out beside its counters: times, and which channels are published on most."""
+    """What is measured of a fan-out beside its counters: times, and which channels are published on most.
+
+    clock: nanoseconds.
+    """
 
     __slots__ = ("busiest", "clock", "delivery", "fanout")
 
-    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(self, clock: Callable[[], int] = time.perf_counter_ns) -> None:
         self.clock = clock
         self.fanout = Durations()
         self.delivery = Durations()
         self.busiest = Busiest()
 
-    def written(self, began: float, arrived: float, publications: int) -> float:
-        """A frame of so many publications has gone to all; returns the time."""
-        now = self.clock()
-        self.fanout.add(now - began)
-        self.delivery.add(now - arrived, publications)
-        return now
+    def settle(self) -> None:
+        if len(self.fanout.noted) >= NOTED or len(self.delivery.noted) >= NOTED:
+            self.fanout.settle()
+            self.delivery.settle()
 
 
 class Fanout:
@@ -206,13 +207,13 @@ class Fanout:
         self.meter = meter
         self._groups = groups
         self._call_soon = call_soon
-        self._queue: deque[tuple[Group, float]] = deque()  # with the arrival of the first that is pending
+        self._queue: deque[tuple[Group, int]] = deque()  # with the arrival of the first that is pending
         self._scheduled = False
         # Of the one group whose frame is under way: when that was begun, of how many publications, and when the first
         # of its next frame arrived.
-        self._began = 0.0
+        self._began = 0
         self._joined = 0
-        self._next_arrived = 0.0
+        self._next_arrived = 0
 
     def deliver(self, channel: str, publication: Publication) -> None:
         """Queue for the subscribers of this node; written at the end of this turn of the loop. Forwards nothing."""
@@ -222,7 +223,7 @@ class Fanout:
         for group in self._groups(channel):
             frames = group.format.publication(channel, publication)
             if not group.pending:
-                arrived = meter.clock() if meter is not None else 0.0
+                arrived = meter.clock() if meter is not None else 0
                 if group.queued:
                     self._next_arrived = arrived
                 else:
@@ -253,7 +254,10 @@ class Fanout:
 
     def _slice(self, budget: int) -> None:
         queue, meter = self._queue, self.meter
-        now = meter.clock() if meter is not None else 0.0
+        now = 0
+        if meter is not None:
+            meter.settle()
+            now = meter.clock()
         while queue and budget > 0:
             group, arrived = queue.popleft()
             if not group.frame:
@@ -267,7 +271,12 @@ class Fanout:
                 queue.appendleft((group, arrived))
                 return
             if meter is not None:
-                now = meter.written(self._began, arrived, self._joined)
+                now = meter.clock()
+                meter.fanout.noted.append(now - self._began)
+                if self._joined == 1:
+                    meter.delivery.noted.append(now - arrived)
+                else:
+                    meter.delivery.noted += [now - arrived] * self._joined
             if group.pending:
                 queue.append((group, self._next_arrived))
             else:
