@@ -12,12 +12,10 @@ import asyncio
 import random
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from loguru import logger
 
-from wsplatform.core.backoff import Backoff
 from wsplatform.core.handshake import (
     MAX_MESSAGE_BYTES,
     NONCE_BYTES,
@@ -32,6 +30,7 @@ from wsplatform.errors import HandshakeError, RequestError, StartError
 from wsplatform.model import Instance
 from wsplatform.transports import http_exchange as exchanges
 from wsplatform.transports.base import Call, CallHandler, Peer, Reply, TransportContext, TransportEvents
+from wsplatform.transports.dialling import Attempt, Dialling
 from wsplatform.transports.http_answer import AcceptedExchange
 from wsplatform.transports.http_dial import DialledExchange, Target
 from wsplatform.transports.http_exchange import ID_BYTES, PATH, Exchange, Terms
@@ -41,9 +40,6 @@ MAX_STRANGERS: Final = 128
 
 MAX_WAITING: Final = 64
 
-_FIRST_WAIT: Final = 0.1
-_LONGEST_WAIT: Final = 3.0
-_LEFT_WAIT: Final = 1.5
 _LOG_SECONDS: Final = 10.0
 _STOP_SECONDS: Final = 2.0
 
@@ -52,19 +48,13 @@ def create(context: TransportContext) -> HttpTransport:
     return HttpTransport(context)
 
 
-@dataclass(slots=True)
-class _Dialler:
-    peer: Peer
-    task: asyncio.Task[None]
-
-
 class HttpTransport:
     """transports.base.Transport, Answering and Described. `chance`: from 0 to 1, for the jitter between two tries."""
 
     def __init__(self, context: TransportContext, chance: Callable[[], float] = random.random) -> None:
         settings = context.settings
         self._context = context
-        self._chance = chance
+        self._dialling = Dialling(context.tasks, "HTTP dialler", self._connect, chance)
         self._terms = Terms(
             outbox=settings.outbox_bytes,
             envelope=settings.max_envelope_bytes,
@@ -72,14 +62,11 @@ class HttpTransport:
             dead=settings.dead_seconds,
         )
         self._throttle = Throttle(_LOG_SECONDS)
-        self._local: Peer | None = None
         self._identity: Identity | None = None
         self._events: TransportEvents | None = None  # None: not started, or stopped
-        self._peers: dict[str, Peer] = {}
         self._up: dict[str, Exchange] = {}
         self._accepted: dict[bytes, AcceptedExchange] = {}  # by id, oldest first
         self._dialled: set[DialledExchange] = set()
-        self._diallers: dict[str, _Dialler] = {}
 
     # Transport
 
@@ -87,7 +74,7 @@ class HttpTransport:
         settings = self._context.settings
         if not settings.secrets:
             raise StartError("no_cluster_secret", "Set cluster.secrets: without one, no node can prove who it is.")
-        self._local = local
+        self._dialling.begin(local)
         self._identity = Identity(settings.name, "node", local.instance, settings.secrets)
         self._events = events
 
@@ -96,8 +83,7 @@ class HttpTransport:
         for exchange in (*self._dialled, *accepted):
             exchange.leave()
         self._events = None
-        self._peers = {}
-        diallers, self._diallers = self._diallers, {}
+        self._dialling.finish()
         waiting = [exchange.drained.wait() for exchange in accepted]
         waiting += [exchange.over.wait() for exchange in self._dialled]
         try:
@@ -105,28 +91,17 @@ class HttpTransport:
                 await asyncio.gather(*waiting)
         except TimeoutError:
             pass
-        for dialler in diallers.values():
-            dialler.task.cancel()
-        await asyncio.gather(*(dialler.task for dialler in diallers.values()), return_exceptions=True)
+        await self._dialling.stop()
         self._accepted.clear()
 
     def set_peers(self, peers: frozenset[Peer]) -> None:
-        if self._local is None or self._events is None:
+        if self._events is None:
             return
-        named = {peer.id: peer for peer in peers if peer.id != self._local.id}
-        gone = [peer for peer_id, peer in self._peers.items() if named.get(peer_id) != peer]
-        for peer in gone:
-            self._stop_dialling(peer.id)
-            for exchange in self._of(peer.instance):
-                exchange.end(exchanges.UNKNOWN_INSTANCE)
-        self._peers = named
-        for peer in named.values():
-            if self._dials(peer) and peer.id not in self._diallers:
-                task = self._context.tasks.start(self._dial(peer), name=f"HTTP dialler of {peer.id}")
-                self._diallers[peer.id] = _Dialler(peer, task)
+        self._dialling.set_peers(peers, self._drop)
         for exchange in self._waiting():
-            if exchange.peer is not None and self._named(exchange.peer) is not None:
-                self._let_in(exchange)
+            peer = None if exchange.peer is None else self._dialling.named(exchange.peer)
+            if peer is not None:
+                self._let_in(exchange, peer)
 
     def send(self, peer_id: str, envelope: bytes) -> bool:
         exchange = self._up.get(peer_id)
@@ -197,7 +172,7 @@ class HttpTransport:
 
     def up(self, exchange: Exchange) -> None:
         assert exchange.peer is not None
-        peer = self._named(exchange.peer)
+        peer = self._dialling.named(exchange.peer)
         if peer is None or self._events is None:
             exchange.end(exchanges.UNKNOWN_INSTANCE)
             return
@@ -216,8 +191,9 @@ class HttpTransport:
         instance = exchange.peer
         if instance is not None and self._up.get(instance.node_id) is exchange:
             del self._up[instance.node_id]
-            if self._events is not None:
-                self._events.down(self._peers[instance.node_id], why)
+            peer = self._dialling.named(instance)
+            if self._events is not None and peer is not None:
+                self._events.down(peer, why)
         elif reason != exchanges.GOING_AWAY:
             who = str(instance or exchange.remote)
             self._warn(f"{who} {reason} {why}", f"An HTTP exchange with {who} failed: {why}")
@@ -227,21 +203,20 @@ class HttpTransport:
     def _proved(self, exchange: AcceptedExchange) -> None:
         instance = exchange.peer
         assert instance is not None
-        assert self._local is not None
-        if instance.node_id == self._local.id:
+        peer = self._dialling.named(instance)
+        if instance.node_id == self._dialling.local.id:
             logger.warning("Refused {} at {}: it has this node's id; give each node its own", instance, exchange.remote)
             exchange.end(exchanges.DUPLICATE)
-        elif self._named(instance) is not None:
-            self._let_in(exchange)
+        elif peer is not None:
+            self._let_in(exchange, peer)
         else:
             self._replace_others(exchange)
             if len(self._waiting()) > MAX_WAITING:
                 exchange.end(exchanges.UNKNOWN_INSTANCE)
 
-    def _let_in(self, exchange: AcceptedExchange) -> None:
+    def _let_in(self, exchange: AcceptedExchange, peer: Peer) -> None:
         """The view names its instance."""
-        assert exchange.peer is not None
-        if self._dials(self._peers[exchange.peer.node_id]):
+        if self._dialling.dials(peer):
             exchange.end(exchanges.DUPLICATE)
         else:
             self._replace_others(exchange)
@@ -266,41 +241,23 @@ class HttpTransport:
                 del self._accepted[exchange_id]
                 return
 
-    def _named(self, instance: Instance) -> Peer | None:
-        """The peer of the view that is this very instance."""
-        peer = self._peers.get(instance.node_id)
-        return peer if peer is not None and peer.instance == instance else None
+    def _drop(self, peer: Peer) -> None:
+        for exchange in self._of(peer.instance):
+            exchange.end(exchanges.UNKNOWN_INSTANCE)
 
-    def _dials(self, peer: Peer) -> bool:
-        assert self._local is not None
-        return bool(peer.address) and (self._local.id < peer.id or not self._local.address)
-
-    async def _dial(self, peer: Peer) -> None:
-        """Keep one exchange with this peer, for as long as the task lives."""
+    async def _connect(self, peer: Peer) -> Attempt:
+        """One exchange, until it ends."""
         assert self._identity is not None
-        backoff = Backoff(_FIRST_WAIT, _LONGEST_WAIT)
         target = Target(peer.instance, _http_url(peer.address), self._context.tls)
-        while True:
-            initiator = Initiator(self._identity, secrets.token_bytes(NONCE_BYTES))
-            exchange = DialledExchange(self, self._terms, initiator, target, self._context.tasks)
-            self._dialled.add(exchange)
-            self._context.sweep.add(exchange)
-            began = asyncio.get_running_loop().time()
-            try:
-                await exchange.run()
-            finally:
-                self._dialled.discard(exchange)
-            # One that is ended again and again, each time it is up, must not be begun at full speed.
-            if exchange.was_up and asyncio.get_running_loop().time() - began > _LONGEST_WAIT:
-                backoff.reset()
-            # A peer that has stopped will soon be out of the view, and this task with it.
-            left = exchange.reason == exchanges.PEER_LEFT
-            await asyncio.sleep(_LEFT_WAIT if left else backoff.next(self._chance()))
-
-    def _stop_dialling(self, peer_id: str) -> None:
-        dialler = self._diallers.pop(peer_id, None)
-        if dialler is not None:
-            dialler.task.cancel()
+        initiator = Initiator(self._identity, secrets.token_bytes(NONCE_BYTES))
+        exchange = DialledExchange(self, self._terms, initiator, target, self._context.tasks)
+        self._dialled.add(exchange)
+        self._context.sweep.add(exchange)
+        try:
+            await exchange.run()
+        finally:
+            self._dialled.discard(exchange)
+        return Attempt(exchange.was_up, exchange.reason == exchanges.PEER_LEFT)
 
     def _refuse(self, call: Call, error: HandshakeError) -> Reply:
         self._warn(f"{call.remote} {error.code}", f"An HTTP exchange with {call.remote} failed: {error}")

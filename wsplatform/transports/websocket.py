@@ -12,13 +12,11 @@ import asyncio
 import random
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from loguru import logger
 
-from wsplatform.core.backoff import Backoff
 from wsplatform.core.handshake import NONCE_BYTES, Identity, Initiator, Responder
 from wsplatform.core.throttle import Throttle
 from wsplatform.errors import HandshakeError, StartError
@@ -29,6 +27,7 @@ from wsplatform.net.tls import explain
 from wsplatform.net.upgrade import Accept, Acceptor, Refuse, UpgradeRequest
 from wsplatform.transports import websocket_wire as wire
 from wsplatform.transports.base import Peer, TransportContext, TransportEvents
+from wsplatform.transports.dialling import Attempt, Dialling
 from wsplatform.transports.websocket_wire import AcceptedConnection, DialledConnection, End, MeshConnection, Terms
 
 PATH: Final = "/cluster/mesh"
@@ -37,9 +36,6 @@ MAX_STRANGERS: Final = 128
 
 MAX_WAITING: Final = 64
 
-_FIRST_WAIT: Final = 0.1
-_LONGEST_WAIT: Final = 3.0
-_LEFT_WAIT: Final = 1.5
 _LOG_SECONDS: Final = 10.0
 _STOP_SECONDS: Final = 2.0
 
@@ -62,19 +58,13 @@ def create(context: TransportContext) -> WebSocketTransport:
     return WebSocketTransport(context)
 
 
-@dataclass(slots=True)
-class _Dialler:
-    peer: Peer
-    task: asyncio.Task[None]
-
-
 class WebSocketTransport:
     """transports.base.Transport, Inbound and Described. `chance`: from 0 to 1, for the jitter between two tries."""
 
     def __init__(self, context: TransportContext, chance: Callable[[], float] = random.random) -> None:
         settings = context.settings
         self._context = context
-        self._chance = chance
+        self._dialling = Dialling(context.tasks, "mesh dialler", self._connect, chance)
         self._terms = Terms(
             outbox=settings.outbox_bytes,
             envelope=settings.max_envelope_bytes,
@@ -82,15 +72,12 @@ class WebSocketTransport:
             dead=settings.dead_seconds,
         )
         self._throttle = Throttle(_LOG_SECONDS)
-        self._local: Peer | None = None
         self._identity: Identity | None = None
         self._events: TransportEvents | None = None  # None: not started, or stopped
-        self._peers: dict[str, Peer] = {}
         self._up: dict[str, MeshConnection] = {}
         self._waiting: dict[Instance, AcceptedConnection] = {}
         self._strangers: dict[MeshConnection, None] = {}  # oldest first
         self._open: set[MeshConnection] = set()
-        self._diallers: dict[str, _Dialler] = {}
         self._written: list[MeshConnection] = []
         self._all_closed = asyncio.Event()
 
@@ -100,19 +87,15 @@ class WebSocketTransport:
         settings = self._context.settings
         if not settings.secrets:
             raise StartError("no_cluster_secret", "Set cluster.secrets: without one, no node can prove who it is.")
-        self._local = local
+        self._dialling.begin(local)
         self._identity = Identity(settings.name, "node", local.instance, settings.secrets)
         self._events = events
 
     async def stop(self) -> None:
-        tasks = [dialler.task for dialler in self._diallers.values()]
-        for peer_id in tuple(self._diallers):
-            self._stop_dialling(peer_id)
         for connection in tuple(self._open):
             connection.end(wire.GOING_AWAY)
         self._events = None
-        self._peers = {}
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._dialling.stop()
         if self._open:
             self._all_closed.clear()
             try:
@@ -122,20 +105,10 @@ class WebSocketTransport:
                     connection.cut()
 
     def set_peers(self, peers: frozenset[Peer]) -> None:
-        if self._local is None or self._events is None:
+        if self._events is None:
             return
-        named = {peer.id: peer for peer in peers if peer.id != self._local.id}
-        gone = [peer for peer_id, peer in self._peers.items() if named.get(peer_id) != peer]
-        for peer in gone:
-            self._stop_dialling(peer.id)
-            if peer.id in self._up:
-                self._up[peer.id].end(wire.UNKNOWN_INSTANCE)
-        self._peers = named
-        for peer in named.values():
-            if self._dials(peer) and peer.id not in self._diallers:
-                task = self._context.tasks.start(self._dial(peer), name=f"mesh dialler of {peer.id}")
-                self._diallers[peer.id] = _Dialler(peer, task)
-        for instance in [instance for instance in self._waiting if self._named(instance) is not None]:
+        self._dialling.set_peers(peers, self._drop)
+        for instance in [instance for instance in self._waiting if self._dialling.named(instance) is not None]:
             self.proved(self._waiting.pop(instance))
 
     def send(self, peer_id: str, envelope: bytes) -> bool:
@@ -174,15 +147,14 @@ class WebSocketTransport:
         instance = connection.peer
         assert isinstance(connection, AcceptedConnection)
         assert instance is not None
-        assert self._local is not None
-        peer = self._named(instance)
-        if instance.node_id == self._local.id:
+        peer = self._dialling.named(instance)
+        if instance.node_id == self._dialling.local.id:
             logger.warning(
                 "Refused {} at {}: it has this node's id; give each node its own", instance, connection.remote
             )
             connection.end(wire.DUPLICATE)
         elif peer is not None:
-            if self._dials(peer):
+            if self._dialling.dials(peer):
                 connection.end(wire.DUPLICATE)
             else:
                 self._replace(self._up.get(peer.id))
@@ -196,7 +168,7 @@ class WebSocketTransport:
 
     def up(self, connection: MeshConnection) -> None:
         assert connection.peer is not None
-        peer = self._named(connection.peer)
+        peer = self._dialling.named(connection.peer)
         if peer is None or self._events is None:
             connection.end(wire.UNKNOWN_INSTANCE)
             return
@@ -224,8 +196,9 @@ class WebSocketTransport:
             del self._waiting[instance]
         if instance is not None and self._up.get(instance.node_id) is connection:
             del self._up[instance.node_id]
-            if self._events is not None:
-                self._events.down(self._peers[instance.node_id], _reason(end, error))
+            peer = self._dialling.named(instance)
+            if self._events is not None and peer is not None:
+                self._events.down(peer, _reason(end, error))
         elif end is not wire.GOING_AWAY:
             self._log(connection, end, error)
 
@@ -236,51 +209,34 @@ class WebSocketTransport:
 
     # Inside
 
-    def _named(self, instance: Instance) -> Peer | None:
-        """The peer of the view that is this very instance."""
-        peer = self._peers.get(instance.node_id)
-        return peer if peer is not None and peer.instance == instance else None
+    def _drop(self, peer: Peer) -> None:
+        if peer.id in self._up:
+            self._up[peer.id].end(wire.UNKNOWN_INSTANCE)
 
-    def _dials(self, peer: Peer) -> bool:
-        assert self._local is not None
-        return bool(peer.address) and (self._local.id < peer.id or not self._local.address)
-
-    async def _dial(self, peer: Peer) -> None:
-        """Keep one connection to this peer, for as long as the task lives."""
+    async def _connect(self, peer: Peer) -> Attempt:
+        """One connection, until it ends."""
         assert self._identity is not None
-        backoff = Backoff(_FIRST_WAIT, _LONGEST_WAIT)
-        while True:
-            initiator = Initiator(self._identity, secrets.token_bytes(NONCE_BYTES), peer.instance)
-            near = self._neighbour(peer)
-            where = peer.address if near is None else str(near)
-            connection = DialledConnection(self, self._terms, initiator, where)
-            tls = self._context.tls if peer.address.startswith("wss:") else None
-            began = asyncio.get_running_loop().time()
-            try:
-                url, limits = peer.address + PATH, self._terms.strangers
-                await connect(url, connection, limits, sweep=self._context.sweep, ssl=tls, unix=near)
-                await connection.done.wait()
-            except (OSError, ValueError) as error:
-                why = explain(error) or str(error) or "nothing has answered in time"
-                self._warn(f"{peer.id} {why}", f"Cannot connect to node {peer.id} at {where}: {why}")
-            finally:
-                connection.end(wire.GOING_AWAY)
-            # One that is ended again and again, each time it is up, must not be dialled at full speed.
-            if connection.was_up and asyncio.get_running_loop().time() - began > _LONGEST_WAIT:
-                backoff.reset()
-            # A peer that has stopped will soon be out of the view, and this task with it.
-            await asyncio.sleep(_LEFT_WAIT if connection.peer_left else backoff.next(self._chance()))
+        initiator = Initiator(self._identity, secrets.token_bytes(NONCE_BYTES), peer.instance)
+        near = self._neighbour(peer)
+        where = peer.address if near is None else str(near)
+        connection = DialledConnection(self, self._terms, initiator, where)
+        tls = self._context.tls if peer.address.startswith("wss:") else None
+        try:
+            url, limits = peer.address + PATH, self._terms.strangers
+            await connect(url, connection, limits, sweep=self._context.sweep, ssl=tls, unix=near)
+            await connection.done.wait()
+        except (OSError, ValueError) as error:
+            why = explain(error) or str(error) or "nothing has answered in time"
+            self._warn(f"{peer.id} {why}", f"Cannot connect to node {peer.id} at {where}: {why}")
+        finally:
+            connection.end(wire.GOING_AWAY)
+        return Attempt(connection.was_up, connection.peer_left)
 
     def _neighbour(self, peer: Peer) -> Path | None:
         """The unix socket of a peer on this host. The handshake proves that it is the peer who listens there."""
         folder = self._context.neighbours
         path = None if folder is None else socket_path(folder, peer.id)
         return path if path is not None and path.exists() else None
-
-    def _stop_dialling(self, peer_id: str) -> None:
-        dialler = self._diallers.pop(peer_id, None)
-        if dialler is not None:
-            dialler.task.cancel()
 
     def _replace(self, old: MeshConnection | None) -> None:
         if old is not None:

@@ -120,13 +120,9 @@ class Stranger(Recorder):
 
     async def join(self, node: TransportNode) -> None:
         """Become a peer of the node."""
-        node.set_peers(frozenset({*(_peers(node)), self.peer}))
+        node.set_peers({*(node.listener.named or ()), self.peer})
         await self.prove()
         await eventually(lambda: self.peer.id in node.listener.up_now)
-
-
-def _peers(node: TransportNode) -> tuple[Peer, ...]:
-    return tuple(node.transport._peers.values())  # type: ignore[attr-defined]
 
 
 @pytest.fixture
