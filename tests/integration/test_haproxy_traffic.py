@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -225,6 +226,15 @@ async def test_an_address_begins_no_more_connections_than_it_may() -> None:
         assert served < 14
 
 
+@pytest.mark.parametrize(("address", "counted"), [("::1", "::"), ("127.0.0.1", "::ffff:127.0.0.1")])
+async def test_of_ipv6_a_network_counts_as_one_address(address: str, counted: str) -> None:
+    async with Balancer(HAProxyTable(address_request_rate=1), address) as balancer:
+        async with balancer.http.get(balancer.url) as response:
+            assert response.status == 503  # there is no node
+        table = await Master(balancer.process.table.master_socket).ask("@1 show table clients")
+        assert re.findall(r" key=(\S+)", table) == [counted]
+
+
 async def test_operators_reach_the_registry_only_where_that_is_wanted(tmp_path: Path) -> None:
     async with Backend("registry") as registry, Backend("n1") as node:
         table = HAProxyTable(operators_url=f"http://127.0.0.1:{registry.port}")
@@ -329,6 +339,14 @@ REFUSED = [
     "http://x/cluster",
     "http://x//cluster",
     "http://x/%63luster",
+    # What cannot be decoded.
+    "/cluster%zz",
+    "/admin/v1/channels/%",
+    "/dashboard/x/%f",
+    "/%6detrics%",
+    "//cluster%zz",
+    "/x/../cluster%zz",
+    "http://x/cluster%zz",
     "*",
     # What HAProxy's own parser refuses.
     "cluster",

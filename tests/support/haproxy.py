@@ -92,10 +92,11 @@ class Backend:
 class Balancer:
     """A HAProxy, the plugin that drives it, and a client without a memory for cookies."""
 
-    def __init__(self, table: HAProxyTable | None = None) -> None:
+    def __init__(self, table: HAProxyTable | None = None, address: str = "127.0.0.1") -> None:
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.process = HAProxyProcess(table or HAProxyTable(), f"127.0.0.1:{self.port}")
+        listener = f"[{address}]:{self.port}" if ":" in address else f"{address}:{self.port}"
+        self.url = f"http://{listener}"
+        self.process = HAProxyProcess(table or HAProxyTable(), listener)
         self.tasks = Tasks()
         self.view = View(0)
 

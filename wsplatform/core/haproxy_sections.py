@@ -112,11 +112,13 @@ def frontend(table: HAProxyTable) -> list[str]:
         f"    maxconn {table.max_connections}",
         *_limits(table),
         # What is refused is looked for in the path as the least careful reader would see it: decoded, in lower case.
-        # A path that could be read in two ways (dots, doubled or backward slashes) goes nowhere.
+        # A path that could be read in two ways (dots, doubled or backward slashes) goes nowhere. Nor does one that
+        # cannot be decoded: the variable is not set then, and no pattern would match.
         "    http-request set-var(txn.path) path,url_dec,lower",
         "    acl odd_path var(txn.path) -m reg '//' '(^|/)[.][.]?([/;]|$)' '[\\\\[:cntrl:]]'",
         "    acl unrouted var(txn.path) -m beg " + " ".join(private),
-        f"    {_answer(404, _NOT_FOUND)} if odd_path or unrouted",
+        "    acl decoded var(txn.path) -m found",
+        f"    {_answer(404, _NOT_FOUND)} if !decoded or odd_path or unrouted",
         f"    {_answer(404, _NOT_FOUND)} unless {{ path -m beg / }}",
         *_redirect(table),
         *(["    acl operators_face var(txn.path) -m beg " + " ".join(OPERATORS)] if operators else []),
@@ -206,7 +208,8 @@ def _limits(table: HAProxyTable) -> list[str]:
     if not rules:
         return []
     table_line = f"    stick-table type ipv6 size 100k expire {PERIOD}s store {','.join(stores)}"
-    return [table_line, "    tcp-request connection track-sc0 src", *rules]
+    # Of IPv6 the network of 64 bits, all of which one host may have (core/tries.py counts like that as well).
+    return [table_line, "    tcp-request connection track-sc0 src,ipmask(32,64)", *rules]
 
 
 def _redirect(table: HAProxyTable) -> list[str]:
