@@ -321,6 +321,18 @@ class TestOthers:
         more = {"Cookie": f"a=b; {browser.cookie};c"}
         assert (await browser.ask("GET", "nodes", more)).status_code == 200
 
+    @pytest.mark.parametrize("blank", ["\u2000", "\u3000", "\x85", "\xa0", "\x1c"])
+    async def test_a_name_with_odd_white_space_is_another_name(self, browser, behind, blank):
+        """Browsers let sub-domains and plain http set it, as it does not begin with the prefix."""
+        away = Browser(behind, HTTPS)
+        await away.log_in()
+        odd = f"{blank}{SECURE_NAME}={'0' * 64}"
+        for cookies in (f"{away.cookie}; {odd}", f"{odd}; {away.cookie}"):
+            assert (await away.ask("GET", "nodes", {"Cookie": cookies.encode()})).status_code == 200
+        for cookies in (f"{blank}{away.cookie}", f"a=b; {blank}{away.cookie}"):
+            reply = await away.ask("GET", "nodes", {"Cookie": cookies.encode()})
+            assert code(reply) == (401, "unauthorized")
+
     @pytest.mark.parametrize("text", ["", "0" * 64, "x", "0" * 10_000, "ключ"])
     async def test_a_cookie_of_ones_own(self, client, text):
         reply = await client.get("/admin/v1/nodes", headers={"Cookie": f"{LOCAL_NAME}={text}".encode()})

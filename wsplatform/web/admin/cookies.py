@@ -11,6 +11,7 @@ Cookies: RFC 6265bis (draft-ietf-httpbis-rfc6265bis), 4.1.3.2 for the prefix.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 from sanic import Request
@@ -22,6 +23,8 @@ SECURE_NAME: Final = "__Host-wsp_session"
 LOCAL_NAME: Final = "wsp_session"
 CSRF_HEADER: Final = "x-csrf-token"
 _READING: Final = ("GET", "HEAD")
+_BLANK: Final = " \t"
+"""And no more: to browsers, a name with other white space before it is one without the prefix, which any may set."""
 
 
 def cookie_name(origin: Origin) -> str:
@@ -50,8 +53,8 @@ def read_cookie(request: Request[Any, Any], origin: Origin) -> str:
     if not (origin.secure or origin.local):
         return ""
     name = cookie_name(origin)
-    pairs = [pair.partition("=") for line in request.headers.getall("cookie", ()) for pair in line.split(";")]
-    texts = [value.strip() for key, _, value in pairs if key.strip() == name]
+    pairs = [pair.partition("=") for line in _cookie_lines(request) for pair in line.split(";")]
+    texts = [value.strip(_BLANK) for key, _, value in pairs if key.strip(_BLANK) == name]
     return texts[0] if len(texts) == 1 else ""
 
 
@@ -72,6 +75,14 @@ def check_origin(request: Request[Any, Any], origin: Origin, *, change: bool) ->
 
 def is_change(request: Request[Any, Any]) -> bool:
     return request.method not in _READING
+
+
+def _cookie_lines(request: Request[Any, Any]) -> Iterator[str]:
+    """From the bytes that came: Sanic takes every kind of white space from the beginning of a header."""
+    for line in request.head.split(b"\r\n")[1:]:
+        name, _, value = line.partition(b":")
+        if name.lower() == b"cookie":
+            yield value.decode("latin-1")
 
 
 def _own(request: Request[Any, Any], origin: Origin) -> str:
