@@ -16,6 +16,7 @@ from wsplatform.core.haproxy_sections import COOKIE
 from wsplatform.core.metrics import Sample
 from wsplatform.core.throttle import Throttle
 from wsplatform.core.tokens import TokenVerifier
+from wsplatform.core.tries import source
 from wsplatform.errors import SHUTDOWN, Disconnect
 from wsplatform.net.upgrade import Accept, Refuse, UpgradeRequest
 from wsplatform.net.websocket import ConnectionLimits, Traffic, WebSocketConnection
@@ -30,7 +31,7 @@ from wsplatform.wire.centrifuge import CentrifugeFormat
 
 PATH = "/connection/websocket"
 _JSON, _PROTOBUF = PROTOCOL, "centrifuge-protobuf"
-_REPORT_SECONDS = 10.0  # between two log lines about one address
+_REPORT_SECONDS = 10.0  # between two log lines about one source
 _POLL_SECONDS = 0.01
 
 
@@ -148,7 +149,7 @@ class CentrifugeAcceptor:
             await asyncio.sleep(_POLL_SECONDS)
 
     def _report(self, address: str, session: str, what: str) -> None:
-        held_back = self._throttle.allow(address, self._now())
+        held_back = self._throttle.allow(source(address), self._now())
         if held_back is not None:
             more = f" ({held_back} more since the last such line)" if held_back else ""
             about = logger.bind(session=session) if session else logger

@@ -20,6 +20,7 @@ from sanic.response import raw
 from wsplatform.core.control import MAX_CALL_BYTES, ControlSessions, Outcome, Received, SessionLimits
 from wsplatform.core.handshake import NONCE_BYTES, Identity
 from wsplatform.core.throttle import Throttle
+from wsplatform.core.tries import source
 from wsplatform.errors import HandshakeError, PlatformError, RequestError
 from wsplatform.model import Heartbeat, Instance, Known, Member
 from wsplatform.node.registry_client import CONTENT_TYPE, RegistryService
@@ -97,7 +98,7 @@ class _ControlFace:
         return raw(received.seal(outcome), content_type=CONTENT_TYPE)
 
     def _refuse(self, request: Request, error: HandshakeError) -> RequestError:
-        held_back = self._throttle.allow(f"{request.ip} {error.code}", _now())
+        held_back = self._throttle.allow(f"{source(request.ip)} {error.code}", _now())
         if held_back is not None:
             logger.warning("A node at {} was refused: {} ({} more since the last line)", request.ip, error, held_back)
         return RequestError(400 if error.code == "malformed" else 403, error.code, error.message)

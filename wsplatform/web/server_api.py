@@ -13,6 +13,7 @@ from sanic.exceptions import PayloadTooLarge, SanicException
 from sanic.http import Http
 
 from wsplatform.core.throttle import Throttle
+from wsplatform.core.tries import source
 from wsplatform.errors import CommandError, RequestError
 from wsplatform.model import ApiKey
 from wsplatform.node.backend import Backend
@@ -104,7 +105,7 @@ class _Endpoint:
         return _refusal(error)
 
     def _log_refused(self, request: Request) -> None:
-        held_back = self._throttle.allow(request.ip, asyncio.get_running_loop().time())
+        held_back = self._throttle.allow(source(request.ip), asyncio.get_running_loop().time())
         if held_back is not None:
             logger.warning("Unknown API key from {} ({} more since the last such line)", request.ip, held_back)
 

@@ -435,6 +435,11 @@ class TestAudit:
         assert (item["address"], item["actor"], item["target"]) == ("127.0.0.1", {"key": "", "name": ""}, "")
         assert "wrong" not in str(items)
 
+    async def test_of_one_network_refused_logins_are_told_once_in_a_while(self, behind):
+        for number in range(15):
+            await Browser(behind, {**HTTPS, "X-Forwarded-For": f"2001:db8::{number}"}).log_in("wrong" * 8)
+        assert len(await self.entries_by_key(behind, "&action=login.refused")) == 1
+
     async def entries_by_key(self, client: Any, query: str) -> list[dict[str, Any]]:
         reply = await client.get(f"/admin/v1/audit?limit=100{query}", headers={"X-API-Key": ADMIN})
         return reply.json()["items"]

@@ -13,6 +13,7 @@ from sanic import Request
 from wsplatform.core.keys import KeyRing
 from wsplatform.core.logins import Login, csrf_token
 from wsplatform.core.throttle import Throttle
+from wsplatform.core.tries import source
 from wsplatform.errors import RequestError
 from wsplatform.model import ApiKey
 from wsplatform.registry.records import Actor
@@ -118,7 +119,7 @@ class Gate:
         return Caller(key.id, key.name, origin.address, "session", cookie=text)
 
     def _log(self, address: str, error: RequestError) -> None:
-        held_back = self._throttle.allow(f"{address} {error.status}", asyncio.get_running_loop().time())
+        held_back = self._throttle.allow(f"{source(address)} {error.status}", asyncio.get_running_loop().time())
         if held_back is not None:
             logger.warning("Refused {} from the admin API: {} ({} more before)", address, error.code, held_back)
 

@@ -11,7 +11,7 @@ from sanic import HTTPResponse
 
 from wsplatform.core.logins import IDLE, Login, csrf_token
 from wsplatform.core.throttle import Throttle
-from wsplatform.core.tries import Tries
+from wsplatform.core.tries import Tries, source
 from wsplatform.errors import RequestError
 from wsplatform.model import ApiKey
 from wsplatform.registry.records import Actor, Deed, Entry
@@ -20,7 +20,7 @@ from wsplatform.web.admin.gate import Gate
 from wsplatform.web.admin.routes import Call, Reply, Route, empty_reply, json_reply
 
 _ENTRY_SECONDS: Final = 60.0
-"""How often at most one address's refused tries are put into the audit log."""
+"""How often at most one source's refused tries are put into the audit log."""
 
 
 class Logins(Protocol):
@@ -153,7 +153,7 @@ class _Sessions:
             raise
 
     def _enter(self, address: str, code: str, now: float) -> None:
-        held_back = self._entries.allow(address, now)
+        held_back = self._entries.allow(source(address), now)
         if held_back is not None:
             after = {"code": code, "more_before": held_back}
             self._audit.submit(Deed(Actor(address=address), "login.refused", "", None, after))
