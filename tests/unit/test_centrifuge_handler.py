@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from loguru import logger
 
 from tests.support.face import OPEN, SECRET, Node
+from tests.support.subscribers import subscribers
 from wsplatform.core.tokens import Claims, sign
 from wsplatform.errors import SHUTDOWN, CommandError
 from wsplatform.model import ChannelRule
@@ -397,7 +398,7 @@ def test_a_client_that_unsubscribes_and_comes_back_just_before_it_is_seated() ->
     bench.node.mesh.acknowledge()
     bench.run()
     assert bench.connection.lines[-1] == {"id": 6, "subscribe": {}}
-    assert dict(bench.node.subscriptions.channels()) == {"a": 1}
+    assert subscribers(bench.node.subscriptions) == {"a": 1}
 
 
 def test_a_client_that_is_gone_just_before_it_is_seated() -> None:

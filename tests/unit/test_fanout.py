@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from msgspec import Raw
 
+from tests.support.subscribers import subscribers
 from wsplatform.model import Publication
 from wsplatform.node import fanout
 from wsplatform.node.fanout import Fanout, Group, Seat
@@ -230,7 +231,7 @@ class FanoutMachine(RuleBasedStateMachine):
     def gauges_are_right(self) -> None:
         seated = [channel for connection in self.connections for channel in connection.seats]
         assert self.subscriptions.seats == len(seated)
-        assert dict(self.subscriptions.channels()) == {name: seated.count(name) for name in set(seated)}
+        assert subscribers(self.subscriptions) == {name: seated.count(name) for name in set(seated)}
         assert set(self.interest.wanted) == set(seated)
 
     def finish(self) -> None:

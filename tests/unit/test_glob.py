@@ -48,6 +48,8 @@ def test_matches_whole_names(pattern: str, yes: list[str], no: list[str]) -> Non
         ("\\", "ends too early"),
         ("{a,{b,c}}", "braces inside braces"),
         ("{a,b}" * 6, f"more than {MAX_VARIANTS} alternatives"),
+        ("{,,,,,,,}*" + "a" * 150, "too long, all together"),
+        ("{,,,,,,,}[" + "abcdefghij" * 13 + "]", "too long, all together"),
         ("a" * (MAX_LENGTH + 1), f"more than {MAX_LENGTH} characters"),
     ],
 )

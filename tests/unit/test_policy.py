@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.face import OPEN, Node
+from tests.support.subscribers import subscribers
 from wsplatform.core.keys import RANDOM_BYTES, new_key
 from wsplatform.core.tokens import Claims
 from wsplatform.errors import CommandError, Disconnect, Unsubscribe
@@ -111,7 +112,7 @@ def test_a_change_of_rules_goes_through_all_sessions_some_each_turn() -> None:
         ended.append(sum(len(client.ended) for client in clients))
     assert ended[0] <= AT_ONCE
     assert all(client.ended == [f"lost:{index}"] for index, client in enumerate(clients))
-    assert dict(node.subscriptions.channels()) == {"kept": len(clients)}
+    assert subscribers(node.subscriptions) == {"kept": len(clients)}
 
 
 def test_a_second_change_begins_again_and_ends() -> None:

@@ -15,13 +15,19 @@ MAX_LENGTH = 255
 MAX_VARIANTS = 32
 """Ways to choose among the braces, all together."""
 
+MAX_COST = 1024
+"""Comparisons with one place in a name, of all of them together."""
+
 _STAR = ""
 Tokens = tuple[str, ...]
 """One regular expression for one character each, or _STAR."""
 
 
 class Glob:
-    """Raises CommandError BAD_REQUEST for a pattern that cannot be read. Time to match never grows exponentially."""
+    """Raises CommandError BAD_REQUEST for a pattern that cannot be read.
+
+    Time to match is bounded by the product of MAX_COST and the length of the name.
+    """
 
     def __init__(self, text: str) -> None:
         if len(text) > MAX_LENGTH:
@@ -30,6 +36,8 @@ class Glob:
         variants = parser.sequence()
         if parser.more:
             raise _bad(f"unexpected {parser.peek()!r}")
+        if sum(_cost(token) for tokens in variants for token in tokens) > MAX_COST:
+            raise _bad("its alternatives are too long, all together")
         self._match = re.compile("|".join(map(_expression, variants)), re.DOTALL).fullmatch
 
     def matches(self, name: str) -> bool:
@@ -117,6 +125,11 @@ def _expression(tokens: Tokens) -> str:
         return f"(?:{first})"
     inner = "".join(f"(?>.*?{piece})" for piece in rest[:-1] if piece)
     return f"(?:{first}{inner}.*{rest[-1]})"
+
+
+def _cost(token: str) -> int:
+    """A class may have to be looked through: each of its ranges has three characters or more."""
+    return max(1, len(token) // 3)
 
 
 def _pieces(tokens: Tokens) -> list[list[str]]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from loguru import logger
 
@@ -15,7 +16,13 @@ from wsplatform.core.smallest import Smallest
 from wsplatform.errors import TOO_MANY_REQUESTS, CommandError
 
 SLICE: Final = 1000
-"""Names looked at in one turn: some 0.2 ms, ten times that with a pattern that is hard to match."""
+"""Names looked at in one turn at most, which takes some 0.2 ms where they are easy to match."""
+
+TURN_SECONDS: Final = 0.002
+"""How long a turn may take, about: a pattern can make a single name cost as much."""
+
+_FIRST: Final = 4
+"""Names of the first turn, of which nobody knows yet what they cost."""
 
 MAX_WAITING: Final = 32
 """Lists that wait for their turn; one more is refused."""
@@ -59,9 +66,26 @@ class Gathering:
 
         Raises CommandError TOO_MANY_REQUESTS, which is temporary.
         """
+        smallest = Smallest(limit)
+
+        def look(part: Sequence[str]) -> None:
+            bound = smallest.bound
+            smallest.add(
+                name for name in part if name > after and (bound is None or name < bound) and listing.wanted(name)
+            )
+
+        self.go_through(listing.names, look, lambda: done(_part(listing, *smallest.result())))
+
+    def go_through(
+        self, names: Callable[[], Sequence[str]], look: Callable[[Sequence[str]], None], done: Callable[[], None]
+    ) -> None:
+        """`look` gets all names, a slice in each turn, then `done` is called. names: as in Listing.
+
+        Raises CommandError TOO_MANY_REQUESTS, which is temporary.
+        """
         if len(self._waiting) >= MAX_WAITING:
             raise CommandError(TOO_MANY_REQUESTS, "the node is busy with other lists: try again")
-        self._waiting.append(_steps(listing, after, limit, done))
+        self._waiting.append(_steps(names, look, done))
         if len(self._waiting) == 1:
             asyncio.get_running_loop().call_soon(self._turn)
 
@@ -77,15 +101,18 @@ class Gathering:
             asyncio.get_running_loop().call_soon(self._turn)
 
 
-def _steps(listing: Listing[Any], after: str, limit: int, done: Callable[[Part[Any]], None]) -> Iterator[None]:
-    """Gives the turn up after each slice."""
-    smallest = Smallest(limit)
-    rest = iter(listing.names())
-    while part := tuple(islice(rest, SLICE)):
-        bound = smallest.bound
-        smallest.add(name for name in part if name > after and (bound is None or name < bound) and listing.wanted(name))
+def _steps(
+    names: Callable[[], Sequence[str]], look: Callable[[Sequence[str]], None], done: Callable[[], None]
+) -> Iterator[None]:
+    """Gives the turn up after each slice, which is as large as the time that the one before took allows."""
+    rest, size = iter(names()), _FIRST
+    while part := tuple(islice(rest, size)):
+        began = time.perf_counter()
+        look(part)
+        fits = size * TURN_SECONDS / max(time.perf_counter() - began, 1e-6)
+        size = max(1, min(int(fits), 2 * size, SLICE))
         yield
-    done(_part(listing, *smallest.result()))
+    done()
 
 
 def _part(listing: Listing[T], names: Sequence[str], more: bool) -> Part[T]:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from wsplatform import __version__
 from wsplatform.core.glob import Glob
 from wsplatform.errors import INTERNAL, CommandError, Disconnect
 from wsplatform.model import Instance
+from wsplatform.node.gathering import Gathering
 from wsplatform.node.session import Session
 from wsplatform.node.sessions import Sessions
 from wsplatform.node.subscriptions import Subscriptions
 from wsplatform.wire import directory as wire
 from wsplatform.wire.questions import QuestionError
 from wsplatform.wire.server_api import NodeInfo
+
+_AtOnce = wire.DescribeNode | wire.EndSessions | wire.EndSubscriptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,7 @@ class LocalDirectory:
         self._node = node
         self._sessions = sessions
         self._subscriptions = subscriptions
+        self._gathering = Gathering()
 
     @property
     def node_id(self) -> str:
@@ -45,18 +49,19 @@ class LocalDirectory:
             reply(wire.encode(wire.Failed(INTERNAL.number, error.message)))
 
     def ask(self, question: wire.Question, reply: Callable[[wire.Answer], None]) -> None:
-        if isinstance(question, wire.Subscribe):
-            self._subscribe(question, reply)
-            return
         try:
-            reply(self._answer(question))
+            match question:
+                case wire.ListChannels():
+                    self._channels(question.pattern, reply)
+                case wire.Subscribe():
+                    self._subscribe(question, reply)
+                case _:
+                    reply(self._answer(question))
         except CommandError as error:
             reply(wire.Failed(error.number, error.message))
 
-    def _answer(self, question: wire.Question) -> wire.Answer:
+    def _answer(self, question: _AtOnce) -> wire.Answer:
         match question:
-            case wire.ListChannels():
-                return self._channels(question.pattern)
             case wire.DescribeNode():
                 return wire.Description(self._describe())
             case wire.EndSessions():
@@ -66,12 +71,17 @@ class LocalDirectory:
                     session.unsubscribe_by_server(question.channel)
         return wire.Done()
 
-    def _channels(self, pattern: str) -> wire.ChannelList:
-        channels: Iterable[tuple[str, int]] = self._subscriptions.channels()
-        if pattern:
-            matches = Glob(pattern).matches
-            channels = (entry for entry in channels if matches(entry[0]))
-        return wire.ChannelList(dict(channels))
+    def _channels(self, pattern: str, reply: Callable[[wire.Answer], None]) -> None:
+        matches = Glob(pattern).matches if pattern else None
+        subscribers = self._subscriptions.subscribers
+        counts: dict[str, int] = {}
+
+        def look(names: Sequence[str]) -> None:
+            for name in names if matches is None else filter(matches, names):
+                if count := subscribers(name):
+                    counts[name] = count
+
+        self._gathering.go_through(self._subscriptions.names, look, lambda: reply(wire.ChannelList(counts)))
 
     def _describe(self) -> NodeInfo:
         return NodeInfo(

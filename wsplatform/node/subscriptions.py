@@ -97,13 +97,6 @@ class Subscriptions:
         entry = self._channels[channel]
         entry.groups = tuple(other for other in entry.groups if other is not group)
 
-    def channels(self) -> Iterator[tuple[str, int]]:
-        """Every channel with a subscriber here, and how many."""
-        for name, entry in self._channels.items():
-            count = sum(len(group) for group in entry.groups)
-            if count:
-                yield name, count
-
     def measure(self) -> Iterator[Sample]:
         yield Sample("channels", len(self._channels))
         yield Sample("subscriptions", self.seats)
