@@ -91,7 +91,8 @@ class ClientTable(_Table, frozen=True):
     max_message_bytes: The largest message of a client; one that is larger ends its connection (1009).
     max_outbox_bytes: How much may wait for a client that does not read; then its connection is ended (3008).
     max_channels: Channels that one client may be subscribed to.
-    max_connections: Connections of clients to one node; one more is answered with 503. 0: no limit.
+    max_connections: Connections of clients to one node; one more is answered with 503. 0: as many as its open files
+        allow.
     ping_seconds: How often clients are pinged.
     pong_seconds: How long a client may take to answer; then its connection is ended (3012).
     connect_seconds: How long a connection may take to say who it is; then it is ended (3502).

@@ -16,6 +16,7 @@ from wsplatform.app.addresses import Inherited, new_instance, open_addresses
 from wsplatform.app.node import NodePart
 from wsplatform.app.parts import Process
 from wsplatform.app.registry import RegistryPart
+from wsplatform.net.descriptors import room
 from wsplatform.net.sweep import Sweep
 from wsplatform.net.tasks import Tasks
 from wsplatform.net.tls import Tls, TlsFiles
@@ -140,7 +141,9 @@ async def _open_process(stack: AsyncExitStack, settings: Settings, inherited: In
     lag = LoopLag()
     lag.start()
     stack.callback(lag.stop)
-    return Process(settings, new_instance(settings), addresses, tasks, sweep, tls, ProcessReadings(), lag)
+    readings = ProcessReadings()
+    stack.callback(readings.close)
+    return Process(settings, new_instance(settings), addresses, tasks, sweep, tls, readings, lag)
 
 
 async def _open_registry(stack: AsyncExitStack, process: Process, role: Role) -> RegistryPart | None:
@@ -170,7 +173,7 @@ def _servers(process: Process, parts: tuple[RegistryPart | None, NodePart | None
     head = HeadLimits(settings.client.head_bytes, settings.client.head_seconds)
     name = f"wsplatform-{process.instance.incarnation}"
     app = make_app(name, public, settings.api.max_request_bytes, settings.proxy.trusted)
-    servers = [WebServer(app, addresses.client, protocol_factory(routes, process.sweep, head))]
+    servers = [WebServer(app, addresses.client, protocol_factory(routes, process.sweep, head, room().connections))]
     for ending, listener, tls in (
         ("nodes", addresses.node, process.tls.listening),
         ("neighbours", addresses.local, None),

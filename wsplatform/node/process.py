@@ -8,6 +8,7 @@ import resource
 import time
 from collections import deque
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 from typing import Final
 
@@ -23,11 +24,21 @@ _DESCRIPTORS: Final = Path("/proc/self/fd")
 
 
 class ProcessReadings:
-    """CPU, memory, descriptors; and the load of its host. began: Unix time of the start."""
+    """CPU, memory, descriptors; and the load of its host. began: Unix time of the start.
+
+    What the kernel tells in files is read from such as stay open: a node whose descriptors are all in use reports on.
+    """
 
     def __init__(self) -> None:
         self.began = time.time()
         self._since = time.monotonic()
+        self._memory = _kept_open("/proc/self/statm")
+        self._load = _kept_open("/proc/loadavg")
+
+    def close(self) -> None:
+        """Nothing can be read afterwards. Idempotent."""
+        self._memory.close()
+        self._load.close()
 
     @property
     def uptime(self) -> float:
@@ -41,21 +52,37 @@ class ProcessReadings:
     @property
     def memory(self) -> int:
         """Bytes that are resident."""
-        with Path("/proc/self/statm").open("rb") as statm:
-            return int(statm.read().split()[1]) * _PAGE
+        return int(_words(self._memory)[1]) * _PAGE
 
     @property
     def open_files(self) -> int:
         # Since Linux 6.2 their number is the size of the folder; before, that is 0, and they have to be listed.
-        return _DESCRIPTORS.stat().st_size or len(os.listdir(_DESCRIPTORS))  # noqa: PTH208 - without a Path for each
+        if number := _DESCRIPTORS.stat().st_size:
+            return number
+        try:
+            return len(os.listdir(_DESCRIPTORS))  # noqa: PTH208 - without a Path for each
+        except OSError:  # that takes one as well
+            return self.max_files
+
+    @property
+    def max_files(self) -> int:
+        return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
     def measure(self) -> Iterator[Sample]:
         yield Sample("cpu", self.cpu)
         yield Sample("memory", self.memory)
         yield Sample("open_files", self.open_files)
-        yield Sample("max_files", resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+        yield Sample("max_files", self.max_files)
         yield Sample("uptime", self.uptime)
-        yield Sample("host_load", os.getloadavg()[0])
+        yield Sample("host_load", float(_words(self._load)[0]))
+
+
+def _kept_open(path: str) -> FileIO:
+    return Path(path).open("rb", buffering=0)
+
+
+def _words(file: FileIO) -> list[bytes]:
+    return os.pread(file.fileno(), 256, 0).split()
 
 
 class LoopLag:

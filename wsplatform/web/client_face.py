@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import sys
 import time
 from collections.abc import Iterable, Iterator
 
@@ -18,6 +19,7 @@ from wsplatform.core.throttle import Throttle
 from wsplatform.core.tokens import TokenVerifier
 from wsplatform.core.tries import source
 from wsplatform.errors import SHUTDOWN, Disconnect
+from wsplatform.net.descriptors import room
 from wsplatform.net.upgrade import Accept, Refuse, UpgradeRequest
 from wsplatform.net.websocket import ConnectionLimits, Traffic, WebSocketConnection
 from wsplatform.node.counts import ClientCounts
@@ -66,7 +68,7 @@ class CentrifugeAcceptor:
         self.traffic = Traffic()
         self._handlers: set[Open] = set()
         self._slow: set[WebSocketConnection] = set()
-        self._max_connections = client.max_connections
+        self._max_connections = min(client.max_connections or sys.maxsize, room().clients)
         self._origins = Origins(client.allowed_origins)
         self._proxies = Proxies(trusted)
         self._limits = ConnectionLimits(client.max_message_bytes, client.max_outbox_bytes, client.close_seconds)
@@ -108,8 +110,8 @@ class CentrifugeAcceptor:
         if self.draining:
             return Refuse(503, "draining", "This node is shutting down: connect to another one.", _ELSEWHERE)
         address = self._proxies.client(request.remote, request.headers.get("x-forwarded-for", ""))
-        if 0 < self._max_connections <= len(self._handlers):
-            self._report(address, "", "refused: client.max_connections are open")
+        if self._max_connections <= len(self._handlers):
+            self._report(address, "", f"refused: {self._max_connections} connections are open, as many as may be")
             return Refuse(503, "connection_limit", "This node has as many connections as it may: try again.", _RETRY)
         headers = request.headers
         if not self._origins.admit(headers.get("origin"), headers.get("host", "")):

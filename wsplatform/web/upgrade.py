@@ -9,18 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
+from loguru import logger
 from sanic.http.constants import Stage
 from sanic.server.protocols.http_protocol import HttpProtocol
 
+from wsplatform.core.throttle import Throttle
 from wsplatform.net.sweep import Sweep
 from wsplatform.net.upgrade import Acceptor, Refuse, answer, refusal, request_path
 from wsplatform.net.websocket import Side
 
 _LINGER = 2.0  # seconds in which a refused client can read why, while what it still sends is thrown away
+_LOG_SECONDS = 60.0
 _METHOD = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,24}(?: |\Z)")
 
 
@@ -44,7 +48,9 @@ class _Door:
     routes: Mapping[str, Acceptor]
     sweep: Sweep
     head: HeadLimits
+    most: int
     prefixes: tuple[bytes, ...]
+    throttle: Throttle = field(default_factory=lambda: Throttle(_LOG_SECONDS))
     _side: Side | None = None
 
     def side(self, roster: set[Any]) -> Side:
@@ -54,13 +60,17 @@ class _Door:
         return self._side
 
 
-def protocol_factory(routes: Mapping[str, Acceptor], sweep: Sweep, head: HeadLimits) -> Callable[..., asyncio.Protocol]:
+def protocol_factory(
+    routes: Mapping[str, Acceptor], sweep: Sweep, head: HeadLimits, most: int = sys.maxsize
+) -> Callable[..., asyncio.Protocol]:
     """For `app.create_server(protocol=...)`. `routes`: path -> who decides about websockets there.
+
+    most: connections of either kind that may be open; one more is closed at once.
 
     Connections of either kind are in Sanic's set of connections. A websocket answers `close_if_idle` with no: whoever
     stops the server closes the websockets first, with a code of its own.
     """
-    door = _Door(dict(routes), sweep, head, tuple(f"GET {path}".encode() for path in routes))
+    door = _Door(dict(routes), sweep, head, most, tuple(f"GET {path}".encode() for path in routes))
 
     def build(**sanic: Any) -> asyncio.Protocol:
         return UpgradeProtocol(door, sanic)
@@ -83,6 +93,9 @@ class UpgradeProtocol(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's look like one, and are none
+        if len(self._sanic["connections"]) >= self._door.most:
+            self._turn_away()
+            return
         self.deadline = self._sanic["loop"].time() + self._door.head.timeout
         self._door.sweep.add(self)
         self._sanic["connections"].add(self)
@@ -122,6 +135,18 @@ class UpgradeProtocol(asyncio.Protocol):
 
     def abort(self) -> None:
         self._transport.abort()
+
+    def _turn_away(self) -> None:
+        self._refused = True
+        self._transport.abort()
+        held_back = self._door.throttle.allow("", self._sanic["loop"].time())
+        if held_back is not None:
+            logger.warning(
+                "Closed a new connection: {} are open, and the other file descriptors are kept for what this process "
+                "needs itself; raise its limit ({} more before)",
+                self._door.most,
+                held_back,
+            )
 
     def _decide(self, head: bytes, rest: bytes) -> None:
         path = request_path(head)
