@@ -12,7 +12,7 @@ from wsplatform.node.membership import Membership
 from wsplatform.node.registry_client import HttpRegistryClient, RegistryClient
 
 SECRET = "a-secret-of-the-tests"
-FAST = Timing(retry_first=0.02, retry_cap=0.1, refused_first=0.05, refused_cap=0.2, settle=5.0)
+FAST = Timing(retry_first=0.02, retry_cap=0.1, refused_first=0.05, refused_cap=0.2, settle=5.0, told_again=0.02)
 
 
 def identity(instance: Instance, *secrets: str, version: int = 1) -> Identity:

@@ -36,7 +36,7 @@ from wsplatform.core.node_events import (
     Superseded,
     Tick,
 )
-from wsplatform.core.node_life import Life, Timing, step
+from wsplatform.core.node_life import Call, Life, Timing, step
 
 TIMING = Timing(retry_first=0.5, retry_cap=2.0, refused_first=4.0, refused_cap=16.0, settle=3.0)
 NOT_READY, READY, DRAINING = Facts(False, False), Facts(True, False), Facts(False, True)
@@ -247,6 +247,61 @@ def test_a_node_that_the_registry_does_not_hear_leaves_without_a_last_report() -
     assert run.tell(DrainRequested(), Drained()) == (Leave(),)
 
 
+def test_what_was_counted_is_told_again_until_it_is_committed() -> None:
+    run = ready()
+    last = SendHeartbeat(State.DRAINING, DRAINING, last=True)
+    assert run.tell(DrainRequested(), Drained(untold=True)) == (last,)
+    assert run.tell(HeartbeatAnswered(untold=True)) == (ScheduleAt(run.now + TIMING.told_again),)
+    assert run.tick() == (last,)
+    assert run.tell(HeartbeatAnswered()) == (Leave(),)
+
+
+def test_a_registry_that_is_away_when_the_last_is_to_be_told_is_asked_again() -> None:
+    run = ready()
+    run.tell(DrainRequested(), Drained(untold=True), HeartbeatFailed(0.5))
+    assert run.tick() == (Register(DRAINING),)
+    run.tell(RegistrationFailed(0.5))
+    assert run.tick() == (Register(DRAINING),)
+    run.tell(Registered(1.0))
+    assert run.tick() == (SendHeartbeat(State.DRAINING, DRAINING, last=True),)
+    assert run.tell(HeartbeatAnswered()) == (Leave(),)
+
+
+def test_a_registry_that_has_been_away_is_asked_at_the_end() -> None:
+    run = ready()
+    run.tick()
+    run.tell(HeartbeatFailed(0.5), DrainRequested(), Drained(untold=True))
+    assert run.tick() == (Register(DRAINING),)
+    run.tell(Registered(1.0))
+    assert run.tell(HeartbeatAnswered()) == (Leave(),)
+
+
+def test_a_registry_that_has_forgotten_the_node_takes_it_in_to_be_told() -> None:
+    run = ready()
+    run.tell(DrainRequested(), Drained(untold=True))
+    assert run.tell(NotRegistered()) == (Register(DRAINING),)
+    run.tell(Registered(1.0))
+    assert run.tick() == (SendHeartbeat(State.DRAINING, DRAINING, last=True),)
+    run.now += TIMING.farewell
+    assert run.tell(NotRegistered()) == (StopNow(False),)
+
+
+@pytest.mark.parametrize(
+    ("answer", "end"),
+    [(HeartbeatAnswered(untold=True), Leave()), (HeartbeatFailed(0.5), StopNow(False))],
+)
+def test_what_cannot_be_told_does_not_hold_up_the_end(answer: Event, end: Command) -> None:
+    run = ready()
+    run.tell(DrainRequested(), Drained(untold=True))
+    began = run.now
+    while not isinstance(run.commands[0], type(end)):
+        run.tell(answer) if run.life.call is Call.HEARTBEAT else run.tick()
+        if run.life.call is Call.REGISTER:
+            run.tell(RegistrationFailed(0.5))
+    assert run.commands == (end,)
+    assert run.now - began <= TIMING.farewell
+
+
 @pytest.mark.parametrize(
     ("answer", "end"),
     [(HeartbeatFailed(0.5), Leave()), (NotRegistered(), StopNow(False)), (Superseded(), StopNow(False))],
@@ -305,9 +360,11 @@ EVENTS = st.one_of(
             ChannelsLoaded(),
             PeersSettled(),
             HeartbeatAnswered(),
+            HeartbeatAnswered(untold=True),
             NotRegistered(),
             DrainRequested(),
             Drained(),
+            Drained(untold=True),
             Left(),
             Tick(),
         ]
@@ -395,7 +452,7 @@ class Driven(RuleBasedStateMachine):
             answers = [Registered(1.0), Registered(1.0), RegistrationFailed(chance, refused), Superseded()]
             self.tell(data.draw(st.sampled_from(answers)))
         else:
-            good = [HeartbeatAnswered()] * 3
+            good = [HeartbeatAnswered(), HeartbeatAnswered(), HeartbeatAnswered(untold=True)]
             self.tell(data.draw(st.sampled_from([*good, HeartbeatFailed(chance, refused), NotRegistered()])))
 
     @precondition(lambda self: self.life.wake is not None)
@@ -419,9 +476,9 @@ class Driven(RuleBasedStateMachine):
         self.tell(DrainRequested())
 
     @precondition(lambda self: self.life.state is State.DRAINING)
-    @rule()
-    def drained(self) -> None:
-        self.tell(Drained())
+    @rule(untold=st.booleans())
+    def drained(self, untold: bool) -> None:
+        self.tell(Drained(untold))
 
     @invariant()
     def one_call_at_a_time(self) -> None:

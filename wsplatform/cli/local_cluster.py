@@ -23,7 +23,7 @@ from wsplatform.settings import Settings
 from wsplatform.supervisor.run import describe
 
 READY_SECONDS = 30.0
-STOP_SECONDS = 4.0
+STOP_SECONDS = 8.0
 LOOPBACK = "127.0.0.1"
 _POLL_SECONDS = 0.05
 _COOKIE = "WSNODE"

@@ -73,7 +73,9 @@ class PeersSettled:
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatAnswered:
-    pass
+    """untold: something that was counted is not known to be committed."""
+
+    untold: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,9 @@ class DrainRequested:
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    pass
+    """untold: as in HeartbeatAnswered. Nothing more is counted."""
+
+    untold: bool = False
 
 
 @dataclass(frozen=True, slots=True)

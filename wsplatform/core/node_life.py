@@ -68,6 +68,7 @@ class Timing:
 
     retry_cap must stay well below the registry's dead_seconds: a registry that comes back drops from its view whoever
     has not reported within that time. settle: how long at most a new node waits for its peers before it is ready.
+    farewell: for how long a drained node goes on trying to tell what it has counted, each `told_again`.
     """
 
     retry_first: float = 0.2
@@ -75,6 +76,8 @@ class Timing:
     refused_first: float = 1.0
     refused_cap: float = 15.0
     settle: float = 3.0
+    farewell: float = 4.0
+    told_again: float = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,7 @@ class Life:
     call: under way to the registry, sent at `sent`, reporting `told`. due: when the next one goes out.
     loading: LoadConfiguration or LoadChannels is under way. known: the registry has taken this instance in, once.
     settled: the peers were reached once, or waited for until `settle_by`. drained: the clients are gone. told_all: the
-    last report has gone out.
+    last report has gone out. untold: what it says is not known to be committed, which is tried until `leave_by`.
     """
 
     timing: Timing = Timing()
@@ -104,6 +107,8 @@ class Life:
     settle_by: float | None = None
     drained: bool = False
     told_all: bool = False
+    untold: bool = False
+    leave_by: float = 0.0
 
     @property
     def draining(self) -> bool:
@@ -195,9 +200,17 @@ def _failed(life: Life, event: RegistrationFailed | HeartbeatFailed, now: float)
     if life.state is not State.DRAINING:
         return _enter(life, State.DISCONNECTED, now), ()
     if life.drained:
-        return _leave(life, now)
+        return _failed_at_the_end(life, now)
     # One that was never registered need not be now, with nothing but its end to report.
     return life if life.known else replace(life, due=None), ()
+
+
+def _failed_at_the_end(life: Life, now: float) -> Result:
+    """A registry that could not be told what was counted is not told of the end either: it will notice."""
+    if not life.untold:
+        return _leave(life, now)
+    assert life.due is not None
+    return (life, ()) if life.due < life.leave_by else _stop(life, now, failed=False)
 
 
 def _loading_began(life: Life, _event: LoadingBegan, now: float) -> Result:
@@ -223,10 +236,10 @@ def _peers_settled(life: Life, _event: PeersSettled, now: float) -> Result:
     return _ready_if_so(replace(life, settled=True, settle_by=None), now), ()
 
 
-def _heartbeat_answered(life: Life, _event: HeartbeatAnswered, now: float) -> Result:
+def _heartbeat_answered(life: Life, event: HeartbeatAnswered, now: float) -> Result:
     if life.call is not Call.HEARTBEAT:
         return life, ()
-    life = replace(life, call=None, failures=0)
+    life = replace(life, call=None, failures=0, untold=event.untold)
     if life.state is State.DRAINING:
         return _report_or_leave(life, now)
     if life.state is State.ACTIVE and life.ready and not life.loading:
@@ -238,7 +251,7 @@ def _not_registered(life: Life, _event: NotRegistered, now: float) -> Result:
     if life.call is not Call.HEARTBEAT:
         return life, ()
     life = replace(life, call=None, registered=False)
-    if life.drained:
+    if life.drained and not (life.untold and now < life.leave_by):
         return _stop(life, now, failed=False)
     return _register(life, now)
 
@@ -258,10 +271,11 @@ def _drain_requested(life: Life, _event: DrainRequested, now: float) -> Result:
     return replace(life, state=State.DRAINING, since=now, loading=False, settle_by=None, due=due), ()
 
 
-def _drained(life: Life, _event: Drained, now: float) -> Result:
+def _drained(life: Life, event: Drained, now: float) -> Result:
     if life.state is not State.DRAINING or life.drained:
         return life, ()
-    life = replace(life, drained=True, due=None)
+    leave_by = now + life.timing.farewell
+    life = replace(life, drained=True, due=None, failures=0, untold=event.untold, leave_by=leave_by)
     return (life, ()) if life.call is not None else _leave(life, now)
 
 
@@ -302,6 +316,9 @@ def _leave(life: Life, now: float) -> Result:
         return _stop(life, now, failed=False)
     if life.registered and not life.told_all:
         return _heartbeat(life, now)
+    again = now + life.timing.told_again
+    if life.untold and again < life.leave_by:
+        return replace(life, due=again), ()
     return replace(life, call=Call.LEAVE, due=None, registered=False), (Leave(),)
 
 

@@ -159,15 +159,15 @@ class Membership:
     async def drain_and_leave(self, drain: Callable[[], Awaitable[None]] | None = None) -> None:
         """Become unready at once, report that while `drain` moves the clients away, then leave the cluster. Idempotent.
 
-        What `drain` has left in the reports is told then. The registry is asked once: one that is away costs the
-        client's timeout twice at most.
+        What `drain` has left in the reports is told then, which is tried for Timing.farewell: a registry that is away,
+        or cannot commit, costs that and the client's timeout at most.
         """
         self._tell(DrainRequested())
         try:
             if drain is not None:
                 await drain()
         finally:
-            self._tell(Drained())
+            self._tell(Drained(untold=len(self._reports) > 0))
             await self._stopped.wait()
 
     def _tell(self, event: Event) -> None:
@@ -279,7 +279,7 @@ class Membership:
         self._answered()
         self._reports.acknowledge(reply.reports)
         self._hand_out(reply.config, reply.view)
-        return HeartbeatAnswered()
+        return HeartbeatAnswered(untold=len(self._reports) > 0)
 
     def _beat(self, command: SendHeartbeat) -> Heartbeat:
         known = self._known

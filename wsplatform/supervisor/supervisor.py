@@ -167,7 +167,7 @@ class Supervisor:
     async def _stop(self) -> None:
         """The workers first, all at once, so that clients hear of it; then the registry, to which they say goodbye."""
         settings = self._settings
-        seconds = settings.node.drain_seconds + settings.client.close_seconds + settings.registry.timeout_seconds
+        seconds = settings.node.drain_seconds + settings.client.close_seconds + 2 * settings.registry.timeout_seconds
         ended = await asyncio.gather(*(worker.stop(seconds + _STOP_SECONDS) for worker in self._workers))
         if self._registry is not None:
             ended.append(await self._registry.stop(_STOP_SECONDS))

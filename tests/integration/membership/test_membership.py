@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 
 import msgspec
 import pytest
 from loguru import logger
 
-from tests.support.nodes import SECRET, ObservedNode, identity, registry_identity
+from tests.support.nodes import FAST, SECRET, ObservedNode, identity, registry_identity
 from tests.support.registry import MemoryRegistry, RegistryServer
 from tests.support.wait import eventually
 from wsplatform.core.handshake import Identity
@@ -386,12 +387,47 @@ async def test_what_was_counted_last_is_told_before_the_node_leaves(
     assert registry.member("n1") is None
 
 
-async def test_a_registry_that_commits_nothing_does_not_hold_up_the_end(
+async def test_what_was_counted_last_is_told_to_a_registry_that_commits_it_late(
     registry: MemoryRegistry, node: ObservedNode
 ) -> None:
     registry.commits = False
     node.reports.add(counted(1))
     beats = registry.heartbeats
-    await node.membership.drain_and_leave()
-    assert registry.heartbeats <= beats + 3
+    leaving = asyncio.create_task(node.membership.drain_and_leave())
+    await eventually(lambda: registry.heartbeats > beats + 5)
+    registry.commits = True
+    await leaving
+    assert committed(registry, node) == [1]
     assert registry.member("n1") is None
+
+
+async def test_what_was_counted_last_is_told_to_a_registry_that_is_restarted_meanwhile(
+    registry: MemoryRegistry, server: RegistryServer, node: ObservedNode
+) -> None:
+    await server.stop()
+    node.reports.add(counted(1))
+    leaving = asyncio.create_task(node.membership.drain_and_leave())
+    await eventually(lambda: node.membership.last_error is not None)
+    await server.start()
+    await leaving
+    assert committed(registry, node) == [1]
+    assert registry.member("n1") is None
+
+
+@pytest.mark.parametrize("away", [False, True])
+async def test_a_registry_that_commits_nothing_holds_up_the_end_for_a_while_only(
+    registry: MemoryRegistry, server: RegistryServer, nodes: list[ObservedNode], away: bool
+) -> None:
+    instance = Instance("n1", "1")
+    client = HttpRegistryClient(server.url, identity(instance), timeout=2.0)
+    node = ObservedNode(client, instance, replace(FAST, farewell=0.3))
+    nodes.append(node)
+    await node.membership.start()
+    assert await node.membership.wait_ready(5)
+    registry.commits = False
+    if away:
+        await server.stop()
+    node.reports.add(counted(1))
+    await asyncio.wait_for(node.membership.drain_and_leave(), 1.5)
+    assert node.membership.state is State.STOPPED
+    assert (registry.member("n1") is not None) is away
