@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 from playhouse.schema_diff import diff_models
@@ -16,8 +18,9 @@ from tests.integration.registry.test_metrics_crash import kill_again_and_again
 from tests.integration.registry.test_migrate import ALL
 from tests.support.postgresql import PASSWORD, Server, programs
 from tests.support.wait import eventually
+from wsplatform.core.series import Asked
 from wsplatform.errors import RegistryUnavailable, RequestError, StartError
-from wsplatform.model import ChannelRule
+from wsplatform.model import ChannelRule, MetricReport
 from wsplatform.registry import migrate
 from wsplatform.registry.database import execute, locate
 from wsplatform.registry.records import Actor, Wanted
@@ -116,6 +119,10 @@ class TestRegistry:
             assert numbers == sorted(set(numbers))
 
 
+async def acknowledged(node: Node, registry: Registry, report: MetricReport) -> bool:
+    return (await node.beat(registry, reports=(report,))).reports == report.number
+
+
 class TestTrouble:
     async def test_the_server_crashes_and_comes_back(self, server, url):
         async with running(url, dead_seconds=30) as registry:
@@ -133,6 +140,25 @@ class TestTrouble:
             await Node("b").register(registry)
             assert ids(registry) == ["a", "b"]
             assert registry.view.number > number
+
+    async def test_a_crash_loses_no_report_that_was_acknowledged(self, server, url):
+        """Nodes have forgotten it then."""
+        begin = time.time() // 10 * 10 - 200
+        async with running(url, dead_seconds=60) as registry:
+            node = Node("a")
+            await node.register(registry)
+            for number in range(1, 6):
+                ended = begin + 10 * number
+                counters = {"deliveries": {"": 1.0}}
+                told = MetricReport(
+                    number=number, began=ended - 10, ended=ended, counters=counters, gauges={}, histograms={}
+                )
+                await eventually(partial(acknowledged, node, registry, told), within=15)
+                server.kill()
+                server.start()
+            asked = Asked("deliveries", begin=begin, end=begin + 50, step=10, aggregation="sum")
+            (series,) = (await registry.metrics.answer(asked)).series
+            assert series.values == [1.0] * 5
 
     async def test_a_restart_between_two_changes_goes_unnoticed(self, server, url):
         async with running(url, dead_seconds=30) as registry:

@@ -120,9 +120,8 @@ class Metrics:
             return None
         accepted = [accept(report, int(now * 1000)) for report in new]
         self._tell_refused(instance, accepted)
-        storing = self._store.submit(
-            partial(rows.save_reports, instance=instance, reports=accepted, now=now), durable=False
-        )
+        # Durable, for the node forgets what is acknowledged: a PostgreSQL that crashes would lose its last commits.
+        storing = self._store.submit(partial(rows.save_reports, instance=instance, reports=accepted, now=now))
         reporter.storing = storing
         storing.add_done_callback(partial(self._stored, reporter, accepted[-1], new[-1].busiest))
         return storing
