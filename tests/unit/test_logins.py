@@ -55,6 +55,12 @@ def test_it_ends_when_unused_and_in_any_case() -> None:
     assert not used.lasts(1000.0 + LIFETIME)
 
 
+def test_one_that_a_clock_years_ahead_has_made_does_not_last_for_years() -> None:
+    assert LOGIN.lasts(1000.0 - IDLE / 2)  # a clock is set back by a little now and then
+    assert not LOGIN.lasts(1000.0 - IDLE)
+    assert not msgspec.structs.replace(LOGIN, used_at=1000.0 + LIFETIME).lasts(1000.0 + IDLE / 2)
+
+
 @given(
     st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 50)), max_size=60), st.integers(1, 6), st.integers(1, 9)
 )

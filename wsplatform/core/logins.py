@@ -37,7 +37,8 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
     used_at: float
 
     def lasts(self, now: float) -> bool:
-        return now < self.ends_at and now < self.used_at + IDLE
+        """Not one of the future either: of a clock that was years ahead, it would last for years."""
+        return self.created_at - IDLE < now < self.ends_at and self.used_at - IDLE < now < self.used_at + IDLE
 
     @property
     def ends_at(self) -> float:

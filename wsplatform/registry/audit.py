@@ -2,7 +2,7 @@
 
 What is bounded is how many entries of each action are kept, so that a program which publishes all day does not push
 out who changed a rule; with MAX_OF_ACTION of some 300 bytes each the table stays below 100 MB. Nobody asks what was
-more than a year ago.
+more than a year ago: that goes as well, but not by a clock that may be wrong (core/retention.py).
 """
 
 from __future__ import annotations
@@ -73,9 +73,14 @@ class Audit:
         return await self._reader.run(partial(audit_rows.find, wanted=wanted), durable=False)
 
     def prune(self) -> None:
-        oldest = self._clock() - KEPT_SECONDS
-        prune = partial(audit_rows.prune, oldest=oldest, per_action=MAX_OF_ACTION, at_most=_PRUNE_AT_ONCE)
+        """Delete what there is too much of."""
+        prune = partial(audit_rows.prune, per_action=MAX_OF_ACTION, at_most=_PRUNE_AT_ONCE)
         self._store.submit(prune, durable=False)
+
+    def forget(self) -> None:
+        """Delete what is too old by a clock that can be believed."""
+        forget = partial(audit_rows.forget, before=self._clock() - KEPT_SECONDS, at_most=_PRUNE_AT_ONCE)
+        self._store.submit(forget, durable=False)
 
     def subscribe(self, listener: Callable[[Entry], None]) -> None:
         """Call `listener` soon with each entry that is committed from now on."""

@@ -44,24 +44,27 @@ def find(database: Database, wanted: Wanted) -> list[Entry]:
     return [_entry(row) for row in query.bind(database)]
 
 
-def prune(database: Database, *, oldest: float, per_action: int, at_most: int) -> int:
-    """Delete entries from before `oldest`, and all but the newest `per_action` of each action; how many that were.
+def forget(database: Database, *, before: float, at_most: int) -> int:
+    """Delete entries from before then, the oldest first; how many that were."""
+    return _delete(database, EntryRow.select(EntryRow.id).where(EntryRow.at < before), at_most)
+
+
+def prune(database: Database, *, per_action: int, at_most: int) -> int:
+    """Delete all but the newest `per_action` entries of each action; how many that were.
 
     No more than `at_most` of each at once: whoever waits for the database is not to notice.
     """
-    gone = EntryRow.select(EntryRow.id).where(EntryRow.at < oldest).order_by(EntryRow.id).limit(at_most)
-    deleted = _delete(database, gone)
+    deleted = 0
     for action in get_args(Action):
-        kept = EntryRow.select(EntryRow.id).where(EntryRow.action == action).order_by(EntryRow.id.desc())
-        last = kept.offset(per_action).limit(1).bind(database).scalar()
+        kept = EntryRow.select(EntryRow.id).where(EntryRow.action == action)
+        last = kept.order_by(EntryRow.id.desc()).offset(per_action).limit(1).bind(database).scalar()
         if last is not None:
-            surplus = kept.where(EntryRow.id <= last).order_by(EntryRow.id).limit(at_most)
-            deleted += _delete(database, surplus)
+            deleted += _delete(database, kept.where(EntryRow.id <= last), at_most)
     return deleted
 
 
-def _delete(database: Database, chosen: Any) -> int:
-    ids = [row.id for row in chosen.bind(database)]
+def _delete(database: Database, chosen: Any, at_most: int) -> int:
+    ids = [row.id for row in chosen.order_by(EntryRow.id).limit(at_most).bind(database)]
     return int(EntryRow.delete().where(EntryRow.id.in_(ids)).execute(database)) if ids else 0
 
 

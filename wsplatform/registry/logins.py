@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -22,6 +23,14 @@ from wsplatform.registry.store import Store, settled
 
 TIDY_SECONDS: Final = 60.0
 """How often uses and ends are written down; a registry that is killed forgets no more of a login's use."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """In one transaction."""
+
+    begun: Login | None
+    ended: tuple[Login, ...]
 
 
 class Logins:
@@ -44,23 +53,22 @@ class Logins:
             else:
                 self._gone.add(login.digest)
 
-    async def begin(self, key: ApiKey, actor: Actor) -> tuple[str, Login]:
-        """A new login by `key`: the text for the cookie, and what is known of it.
+    async def begin(self, key: ApiKey, actor: Actor, before: Login | None = None) -> tuple[str, Login]:
+        """A new login by `key`: the text for the cookie, and what is known of it. It takes the place of `before`.
 
-        Raises RequestError `database_unavailable`.
+        Raises RequestError `database_unavailable`: then all is as it was.
         """
         text, login = new_login(secrets.token_bytes(RANDOM_BYTES), key, self._clock())
-        room = surplus(self._logins.values(), key.id)
-        self._forget(room)
-        await self._submit(partial(rows.add_login, login=login), Deed(actor, "login", key.id), login)
+        ended = () if before is None else (before,)
+        change = _Change(login, ended)
+        deeds = (Deed(actor, "login", key.id), *(Deed(actor, "logout", one.key_id) for one in ended))
+        await self._submit(change, deeds)
         return text, login
 
     async def end(self, login: Login, actor: Actor) -> None:
         """Of effect at once. Raises RequestError `database_unavailable`: then it is written down later."""
         self._forget((login.digest,))
-        await self._submit(
-            partial(rows.delete_logins, digests=(login.digest,)), Deed(actor, "logout", login.key_id), None
-        )
+        await self._submit(_Change(None, (login,)), (Deed(actor, "logout", login.key_id),))
 
     def find(self, text: str) -> tuple[Login, ApiKey] | None:
         """The login that a cookie's text stands for, while it lasts, with its key. It counts as used now."""
@@ -103,19 +111,26 @@ class Logins:
                 self._gone.add(one)
                 self._used.discard(one)
 
-    async def _submit(self, operation: Callable[[Database], None], deed: Deed, login: Login | None) -> None:
-        def both(database: Database) -> Entry:
-            operation(database)
-            return self._audit.write(database, deed)
+    async def _submit(self, change: _Change, deeds: Sequence[Deed]) -> None:
+        def whole(database: Database) -> list[Entry]:
+            if change.begun is not None:
+                rows.add_login(database, change.begun)
+            rows.delete_logins(database, (login.digest for login in change.ended))
+            return [self._audit.write(database, deed) for deed in deeds]
 
-        future = self._store.submit(both)
-        future.add_done_callback(partial(self._committed, login))
+        future = self._store.submit(whole)
+        future.add_done_callback(partial(self._committed, change))
         await settled(future)
 
-    def _committed(self, login: Login | None, future: asyncio.Future[Entry]) -> None:
-        """Not after an await: it counts even when nobody waits any more."""
+    def _committed(self, change: _Change, future: asyncio.Future[list[Entry]]) -> None:
+        """Not after an await: it counts even when nobody waits any more, and no other one comes in between."""
         if future.exception() is not None:
             return
-        self._audit.committed(future.result())
+        for entry in future.result():
+            self._audit.committed(entry)
+        self._forget(login.digest for login in change.ended)
+        login = change.begun
         if login is not None:
+            # Only now: of many that begin at once, none knew of the others before.
+            self._forget(surplus(self._logins.values(), login.key_id))
             self._logins[login.digest] = login

@@ -132,6 +132,16 @@ def save_hour(database: Database, merged: Merged) -> None:
     _insert(database, merged.chunks, fresh=False)
 
 
+def newest_begins(database: Database, step: int, now: int, limit: int) -> list[int]:
+    """When the newest chunks of that step begin, each time once, without those of the future.
+
+    Those of COVERAGE tell: every report has it.
+    """
+    same = (ChunkRow.metric == COVERAGE) & (ChunkRow.step == step) & (ChunkRow.begin <= now)
+    query = ChunkRow.select(ChunkRow.begin).where(same).distinct().order_by(ChunkRow.begin.desc())
+    return [begin for (begin,) in _tuples(database, query.limit(limit))]
+
+
 def expire(database: Database, step: int, before: int, limit: int) -> int:
     """Delete at most `limit` chunks that begin before then (seconds); how many there were."""
     old = ChunkRow.select(ChunkRow.id).where(

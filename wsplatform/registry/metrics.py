@@ -15,6 +15,7 @@ from typing import Final
 
 from loguru import logger
 
+from wsplatform.core.retention import SLIP_SECONDS, chunks_kept, oldest_kept
 from wsplatform.core.rollups import CHUNK, DamagedError
 from wsplatform.core.samples import SAMPLE, Accepted, accept
 from wsplatform.core.series import Asked, question
@@ -32,9 +33,6 @@ ROUND_SECONDS: Final = 60.0
 LATE_SECONDS: Final = 30
 """For how long a node that has just reported is waited for, before its silence is taken for its end."""
 
-SLIP_SECONDS: Final = 30
-"""A clock that goes back by less is caught up with; by more, it was wrong before."""
-
 MAX_NUMBER: Final = 2**53
 MAX_BUSY: Final = 256
 _BURST, _SECONDS_EACH = 500, 5.0
@@ -43,7 +41,6 @@ _EXPIRE: Final = 50
 _PAUSE: Final = 0.05
 _GRACE: Final = 300
 _DAY: Final = 86_400
-_MOST_REPORTERS: Final = 10_000
 _REPORTER_DAYS: Final = 31
 _HEARD_SECONDS: Final = 60.0
 _LOG_SECONDS: Final = 60.0
@@ -59,7 +56,6 @@ class _Reporter:
     allowance: float = _BURST
     allowed_at: float = 0.0
     storing: asyncio.Future[int] | None = None
-    present: bool = True
     busiest: Busiest | None = None
 
 
@@ -95,7 +91,7 @@ class Metrics:
         awaited = [
             reporter.ended // SAMPLE * 10
             for reporter in self._reporters.values()
-            if reporter.present and reporter.heard > now - _HEARD_SECONDS
+            if reporter.heard > now - _HEARD_SECONDS
         ]
         self._until = max(self._until, bound - LATE_SECONDS, min(awaited, default=bound))
         return self._until
@@ -111,7 +107,6 @@ class Metrics:
         What is not taken now, because earlier ones are under way or too many have come, has to be sent again.
         """
         reporter = self._reporters.setdefault(instance, _Reporter())
-        reporter.present = True
         if reporter.storing is not None:
             return reporter.storing
         now = self._clock()
@@ -127,19 +122,20 @@ class Metrics:
         return storing
 
     def forget(self, instance: Instance) -> None:
-        """It has left: nobody waits for its reports."""
-        reporter = self._reporters.get(instance)
-        if reporter is not None:
-            reporter.present = False
-        while len(self._reporters) > _MOST_REPORTERS:
-            del self._reporters[next(iter(self._reporters))]
+        """It has left: nobody waits for its reports. Should it come back, the database knows its number."""
+        self._reporters.pop(instance, None)
+
+    def tidy(self) -> None:
+        """Delete what is known of instances that have long left, by a clock that can be believed."""
+        before = self._clock() - _REPORTER_DAYS * _DAY
+        self._store.submit(partial(rows.forget_reporters, before=before), durable=False)
 
     def busiest(self) -> dict[str, Busiest]:
         """By node id, what each told last."""
         return {
             instance.node_id: reporter.busiest
             for instance, reporter in self._reporters.items()
-            if reporter.present and reporter.busiest is not None
+            if reporter.busiest is not None
         }
 
     async def answer(self, asked: Asked) -> Answer:
@@ -251,14 +247,16 @@ class Metrics:
 
     async def _expire(self) -> None:
         now = int(self._clock())
-        for step in CHUNK:
-            before = now - self._kept(step) - CHUNK[step]
+        for step, chunk in CHUNK.items():
+            keep = self._kept(step)
+            newest = partial(rows.newest_begins, step=step, now=now, limit=chunks_kept(chunk, keep))
+            before = oldest_kept(await self._reader.run(newest), chunk, keep, now)
             expire = partial(rows.expire, step=step, before=before, limit=_EXPIRE)
-            expired = _EXPIRE
-            while expired == _EXPIRE:
+            while True:
                 expired = await self._store.run(expire, durable=False)
+                if expired < _EXPIRE:
+                    break
                 await asyncio.sleep(_PAUSE)
-        await self._store.run(partial(rows.forget_reporters, before=now - _REPORTER_DAYS * _DAY), durable=False)
 
     def _kept(self, step: int) -> int:
         """For how many seconds values of that step are."""

@@ -18,6 +18,7 @@ import msgspec
 from loguru import logger
 
 from wsplatform.core.metrics import Sample
+from wsplatform.core.retention import EvenClock
 from wsplatform.core.roster import Roster, Silence, check_member, superseded
 from wsplatform.errors import RegistryUnavailable, RequestError, StartError
 from wsplatform.model import (
@@ -48,6 +49,9 @@ Listener = Callable[[View], None]
 
 REPORT_SECONDS: Final = 0.25
 """How long a heartbeat waits for its metric reports to be committed, which need not be sent again then."""
+
+BELIEVED_SECONDS: Final = 86_400.0
+"""A clock that nobody has set for so long is right: by it, what is too old is deleted."""
 
 MAX_NUMBER: Final = 2**53
 """A view or configuration number beyond this is no number that a registry has issued."""
@@ -319,8 +323,12 @@ class Registry:
 
     async def _tidy(self) -> None:
         self.audit.prune()
+        clock = EvenClock(BELIEVED_SECONDS)
         while True:
             self.logins.tidy()
+            if clock.look(self._clock(), _now()):
+                self.audit.forget()
+                self.metrics.tidy()
             await asyncio.sleep(TIDY_SECONDS)
 
 

@@ -338,42 +338,91 @@ class TestStrangeReports:
 
 
 class TestRetention:
+    @pytest.fixture(autouse=True)
+    def at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("wsplatform.registry.metrics._PAUSE", 0)
+
     async def test_each_step_is_kept_as_long_as_it_is_set(self, clock, file):
         async with at(clock, file, keep_samples_hours=1, keep_minutes_days=1, keep_hours_days=2) as registry:
             (a,) = await joined(registry, "a")
-            await a.beat(registry, reports=(report(1, NOW - 10),))
-            await registry.metrics.round()
-            kept = []
-            for passed in (HOUR * 2, HOUR * 30, HOUR * 80):
-                clock.now = NOW + passed
+            for number in range(1, 5 * 48):
+                clock.now += HOUR / 2
+                await a.beat(registry, reports=(report(number, clock.now - 10),))
                 await registry.metrics.round()
-                with contextlib.closing(sqlite3.connect(file)) as database:
-                    kept.append(
-                        [step for (step,) in database.execute("SELECT DISTINCT step FROM metric_chunks ORDER BY 1")]
-                    )
-            assert kept == [[60, 3600], [3600], []]
+        oldest = {step: clock.now - begins[0] for step, begins in stored(file).items()}
+        assert HOUR < oldest[10] <= 4 * HOUR  # 7 chunks, one each half an hour
+        assert 24 * HOUR < oldest[60] <= 26 * HOUR
+        assert 48 * HOUR < oldest[3600] <= 96 * HOUR
+
+    async def test_a_registry_that_starts_with_a_wrong_clock_deletes_nothing_of_a_week(self, clock, file):
+        """It is years ahead, or behind, at first; nodes on other machines are right, those on its own are not."""
+        keep = {"keep_samples_hours": 1, "keep_minutes_days": 2, "keep_hours_days": 3}
+        right, other = Node("right"), Node("wrong")
+        async with at(clock, file, **keep) as registry:
+            for number in range(1, 24 * 7):
+                await right.register(registry)
+                clock.now += HOUR
+                await right.beat(registry, reports=(report(number, clock.now - 10),))
+                await registry.metrics.round()
+        before = stored(file)
+        for wrong in (clock.now + 3 * 365 * 86_400, clock.now + 30 * 86_400, 0.0, clock.now - 365 * 86_400):
+            now, clock.now = clock.now, wrong
+            async with at(clock, file, **keep) as registry:
+                for node, ended in ((right, now), (other, wrong)):
+                    await node.register(registry)
+                    await node.beat(registry, reports=(report(number := number + 1, ended),))
+                for _ in range(3):
+                    clock.now += 60
+                    await registry.metrics.round()
+                clock.now = now + 60
+                for _ in range(3):
+                    await registry.metrics.round()
+            for step, begins in stored(file).items():
+                # What came meanwhile is a chunk or two, and takes the place of as many.
+                assert len(set(before[step]) - set(begins)) <= 2, (step, wrong - now)
+            before = stored(file)
 
     async def test_much_is_deleted_in_pieces(self, clock, file):
         async with at(clock, file, keep_samples_hours=1) as registry:
             with contextlib.closing(sqlite3.connect(file)) as database, database:
-                row = "INSERT INTO metric_chunks (metric, step, begin, fresh, data) VALUES ('a', 10, 600, 0, x'00')"
-                for _ in range(120):
-                    database.execute(row)
+                row = "INSERT INTO metric_chunks (metric, step, begin, fresh, data) VALUES (?, 10, ?, 0, x'00')"
+                database.executemany(row, [("a", 600)] * 120)
+                database.executemany(row, [("", NOW // 600 * 600 - 600 * number) for number in range(7)])
             said: list[str] = []
             await registry._store.run(lambda database: database.connection().set_trace_callback(said.append))
             await registry.metrics.round()
             assert len([one for one in said if one.startswith('DELETE FROM "metric_chunks"')]) >= 5
         with contextlib.closing(sqlite3.connect(file)) as database:
-            assert database.execute("SELECT count(*) FROM metric_chunks").fetchone() == (0,)
+            assert database.execute("SELECT count(*) FROM metric_chunks WHERE metric = 'a'").fetchone() == (0,)
 
     async def test_instances_that_are_long_gone_are_forgotten(self, clock, file):
         async with at(clock, file) as registry:
             (a,) = await joined(registry, "a")
             await a.beat(registry, reports=(report(1, NOW - 10),))
             clock.now += 40 * 86_400
-            await registry.metrics.round()
+            registry.metrics.tidy()
         with contextlib.closing(sqlite3.connect(file)) as database:
             assert database.execute("SELECT count(*) FROM metric_reporters").fetchone() == (0,)
+
+    async def test_an_instance_that_left_and_came_back_is_known(self, clock, file):
+        async with at(clock, file) as registry:
+            (a,) = await joined(registry, "a")
+            first = report(1, NOW - 40)
+            await a.beat(registry, reports=(first,))
+            await registry.leave(a.instance)
+            assert registry.metrics.busiest() == {}
+            await a.register(registry)
+            assert (await a.beat(registry, reports=(first, report(2, NOW - 30)))).reports == 2
+            assert await values(registry) == [None, 100, 100, None, None, None]
+
+
+def stored(file: Path) -> dict[int, list[int]]:
+    """When the chunks of each step begin."""
+    found: dict[int, list[int]] = {}
+    with contextlib.closing(sqlite3.connect(file)) as database:
+        for step, begin in database.execute("SELECT DISTINCT step, begin FROM metric_chunks ORDER BY 1, 2"):
+            found.setdefault(step, []).append(begin)
+    return found
 
 
 class TestTheApi:

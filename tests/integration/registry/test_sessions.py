@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import sqlite3
 from collections.abc import AsyncIterator
@@ -12,11 +13,13 @@ from typing import Any
 import pytest
 
 from tests.integration.registry.support import running
+from tests.integration.registry.test_store import full_disk
 from tests.support.no_cluster import NO_CLUSTER
 from tests.support.wait import eventually
 from wsplatform.app.registry import operators_face
 from wsplatform.core import logins as core
 from wsplatform.core.logins import IDLE, LIFETIME, PER_KEY
+from wsplatform.registry.records import Actor, Wanted
 from wsplatform.registry.service import Registry
 from wsplatform.web.admin.cookies import LOCAL_NAME, SECURE_NAME
 from wsplatform.web.server import make_app
@@ -209,7 +212,7 @@ class TestEnd:
         clock.now += IDLE * 0.9
         assert (await kept.ask("GET", "nodes")).status_code == 200
         await registry.close()
-        again = Registry(registry._settings, clock)
+        again = Registry(registry._settings, clock=clock)
         await again.start()
         clock.now += IDLE * 0.9
         kept.client = ended.client = await serve(sanic_client, again, ())
@@ -249,6 +252,38 @@ class TestEnd:
         assert PER_KEY >= 3
         registry.logins.tidy()
         await eventually(lambda: stored(registry._settings.database) == 3)
+
+    async def test_a_key_has_no_more_when_many_log_in_at_once(self, client, registry):
+        browsers = [Browser(client) for _ in range(100)]
+        assert {reply.status_code for reply in await asyncio.gather(*(one.log_in() for one in browsers))} == {201}
+        seen = [(await browser.ask("GET", "nodes")).status_code for browser in browsers]
+        assert (seen.count(200), seen.count(401)) == (PER_KEY, 100 - PER_KEY)
+        registry.logins.tidy()
+        await eventually(lambda: stored(registry._settings.database) == PER_KEY)
+
+    async def test_one_that_a_clock_years_ahead_has_made_ends_with_its_error(self, client, clock):
+        browser = Browser(client)
+        clock.now += 3 * 365 * 86_400
+        await browser.log_in()
+        assert (await browser.ask("GET", "nodes")).status_code == 200
+        clock.now -= 3 * 365 * 86_400
+        assert code(await browser.ask("GET", "nodes")) == (401, "session_ended")
+
+    async def test_a_log_in_that_cannot_be_written_changes_nothing(self, client, registry, file, clock, monkeypatch):
+        monkeypatch.setattr(core.surplus, "__kwdefaults__", {"per_key": 2, "at_once": 100})
+        browsers = [Browser(client) for _ in range(2)]
+        for browser in browsers:
+            clock.now += 1
+            await browser.log_in()
+        before, entries = browsers[1].cookie, await registry.audit.find(Wanted(limit=9))
+        with full_disk(file.with_name(f"{file.name}-wal").stat().st_size):
+            assert code(await browsers[1].log_in()) == (503, "database_unavailable")
+            assert code(await Browser(client).log_in()) == (503, "database_unavailable")
+        assert browsers[1].cookie == before
+        for browser in browsers:
+            assert (await browser.ask("GET", "nodes")).status_code == 200
+        assert stored(registry._settings.database) == 2
+        assert await registry.audit.find(Wanted(limit=9)) == entries
 
 
 def stored(url: str) -> int:
@@ -453,10 +488,24 @@ class TestAudit:
         assert [item["action"] for item in await self.entries_by_key(client, "")].count("publish") < 15
         assert [item["action"] for item in await self.entries_by_key(client, "&action=key.create")] == ["key.create"]
 
+    async def test_what_is_too_old_goes_and_not_because_a_registry_starts_with_a_wrong_clock(
+        self, registry, file, clock
+    ):
+        await registry.audit.record(actor(), "publish", "old")
+        await registry.close()
+        clock.now += 3 * 365 * 86_400
+        again = Registry(registry._settings, clock=clock)
+        await again.start()
+        await again.audit.record(actor(), "publish", "new")
+        everything = Wanted(limit=9)
+        assert [entry.deed.target for entry in await again.audit.find(everything)] == ["new", "old"]
+        again.audit.forget()  # the clock has run evenly for a day
+        await again.audit.record(actor(), "publish", "newer")
+        assert [entry.deed.target for entry in await again.audit.find(everything)] == ["newer", "new"]
+        await again.close()
 
-def actor() -> Any:
-    from wsplatform.registry.records import Actor
 
+def actor() -> Actor:
     return Actor("k", "name", "unknown")
 
 

@@ -28,7 +28,7 @@ class Logins(Protocol):
 
     def find(self, text: str) -> tuple[Login, ApiKey] | None: ...
 
-    async def begin(self, key: ApiKey, actor: Actor) -> tuple[str, Login]: ...
+    async def begin(self, key: ApiKey, actor: Actor, before: Login | None = ...) -> tuple[str, Login]: ...
 
     async def end(self, login: Login, actor: Actor) -> None: ...
 
@@ -115,9 +115,7 @@ class _Sessions:
         key = self._key(call.body.key, address)
         actor = Actor(key.id, key.name, address)
         before = self._logins.find(read_cookie(request, origin))
-        text, login = await self._logins.begin(key, actor)
-        if before is not None:
-            await self._logins.end(before[0], actor)
+        text, login = await self._logins.begin(key, actor, None if before is None else before[0])
         return json_reply(_session(text, login, key), 201, set_cookie(name, text))
 
     async def show(self, call: Call[None, None]) -> HTTPResponse:
