@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import itertools
+import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,7 @@ from wsplatform.web.upgrade import HeadLimits, protocol_factory
 
 ADMIN = "a" * 40
 NUMBERS = itertools.count()
+LARGE = event("large", "x" * 800_000)
 
 
 @dataclass
@@ -177,6 +179,53 @@ async def test_a_reader_that_is_too_slow_is_cut_off_and_harms_nobody(served: Ser
         await eventually(lambda: len(served.feeds.boxes) == 1)
         served.feeds.tell(event("small", 1))
         assert await chunk(quick) == b"event: small\ndata: 1\n\n"
+
+
+async def stuck(served: Served, stack: contextlib.AsyncExitStack, key: str = ADMIN) -> None:
+    """A reader that does not read any more, with less waiting for it than it is cut off for."""
+    before = set(served.feeds.boxes)
+    silent = socket.socket()
+    silent.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    silent.connect(("127.0.0.1", served.port))
+    stack.callback(silent.close)
+    silent.sendall(f"GET /admin/v1/watch HTTP/1.1\r\nHost: x\r\nX-API-Key: {key}\r\n\r\n".encode())
+    await eventually(lambda: len(served.feeds.boxes) > len(before))
+    (box,) = served.feeds.boxes - before
+    for _ in range(8):  # more than what the kernel takes
+        box.send(LARGE)
+    await eventually(lambda: box.waiting)
+    assert box in served.feeds.boxes
+
+
+async def test_one_whose_reader_does_not_read_ends_with_its_key_all_the_same(served: Served) -> None:
+    text, record = await served.registry.configuration.create_key("short", ("admin",))
+    async with contextlib.AsyncExitStack() as stack:
+        await stuck(served, stack, text)
+        await served.registry.configuration.revoke_key(record.id)
+        await eventually(lambda: not served.feeds.boxes, within=5)
+
+
+async def test_those_who_do_not_read_leave_room_for_others_after_a_while(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wsplatform.web.admin.streams.STALL_SECONDS", 3.0)
+    monkeypatch.setattr("wsplatform.web.admin.streams.MAX_STREAMS", 4)
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(4):
+            await stuck(served, stack)
+        async with served.reader() as (reader, _):
+            assert (await head(reader))[0] == 503
+        await eventually(lambda: not served.feeds.boxes, within=20)
+        async with served.reader() as (reader, _):
+            assert (await head(reader))[0] == 200
+
+
+async def test_at_shutdown_one_whose_reader_does_not_read_is_not_waited_for(served: Served) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        await stuck(served, stack)
+        async with asyncio.timeout(5):
+            await served.server.stop(grace=1.0)
+        await eventually(lambda: not served.feeds.boxes)
 
 
 async def test_there_are_only_so_many(served: Served) -> None:

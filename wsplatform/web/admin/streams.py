@@ -22,8 +22,14 @@ MAX_WAITING: Final = 8_388_608
 """Bytes that may wait for one reader; most are shared with the other readers."""
 
 KEEPALIVE_SECONDS: Final = 10.0
+STALL_SECONDS: Final = 30.0
+"""A reader that takes nothing of what was written to it for so long does not read any more."""
+
 MEDIA: Final = "text/event-stream"
 _CHECK_SECONDS: Final = 1.0
+_LOOK_SECONDS: Final = 0.05
+"""How often it is looked whether a slow reader has caught up."""
+
 _KEEPALIVE: Final = b":\n\n"
 _HEADERS: Final = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
@@ -55,6 +61,11 @@ class Outbox:
             self._chunks.clear()
             self.end()
             self._cut()
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that were not taken yet."""
+        return self._size
 
     def end(self) -> None:
         """Nothing follows what waits."""
@@ -131,7 +142,7 @@ class Streams:
         assert isinstance(response, HTTPResponse)
         loop = asyncio.get_running_loop()
         quiet = loop.time() + KEEPALIVE_SECONDS
-        while self._gate.holds(caller):
+        while await self._taken(request.transport, caller) and self._gate.holds(caller):
             chunk = outbox.take()
             if not chunk and outbox.ended:
                 break
@@ -143,3 +154,20 @@ class Streams:
             else:
                 await outbox.wait(_CHECK_SECONDS)
         await response.eof()  # type: ignore[no-untyped-call]
+
+    async def _taken(self, transport: Any, caller: Caller) -> bool:
+        """Wait until the reader has taken what was written to it.
+
+        False: it does not read any more, or must not, and its connection is ended. Sanic would wait for it for ever.
+        """
+        loop = asyncio.get_running_loop()
+        left, deadline = transport.get_write_buffer_size(), loop.time() + STALL_SECONDS
+        while left:
+            await asyncio.sleep(_LOOK_SECONDS)
+            before, left = left, transport.get_write_buffer_size()
+            if left < before:
+                deadline = loop.time() + STALL_SECONDS
+            if left and (loop.time() >= deadline or not self._gate.holds(caller)):
+                transport.abort()
+                return False
+        return True
