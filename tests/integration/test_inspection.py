@@ -133,6 +133,8 @@ async def test_names_that_no_channel_has_and_those_of_the_platform_are_refused(s
         found, body = await ask(shared, "GET", path)
         assert (found, body["error"]["code"]) == (status, code)
     assert (await shared.admin("GET", "channels/a%2Fb"))["channel"] == "a/b"
+    for name in ("busiest", "channels", "watch"):  # words of the API are names like others
+        assert (await shared.admin("GET", f"channels/{name}"))["channel"] == name
     assert await pages(shared, "channels", contains="canary") == []
 
 

@@ -64,7 +64,7 @@ def busiest(by: str, limit: int, json_: bool, server: Server) -> None:
     """
     from wsplatform.cli.http import ask
 
-    answer = ask(server, "GET", f"channels/busiest?by={by}&limit={limit}")
+    answer = ask(server, "GET", f"metrics/busiest?by={by}&limit={limit}")
     if json_:
         output.as_json(answer)
         return

@@ -148,7 +148,7 @@ class Top:
             nodes, links, busiest = await asyncio.gather(
                 items_of(caller, "nodes", {}),
                 items_of(caller, "links", {}),
-                caller.ask("GET", "/admin/v1/channels/busiest?by=publications&limit=20"),
+                caller.ask("GET", "/admin/v1/metrics/busiest?by=publications&limit=20"),
             )
         except PlatformError as error:
             if self._shot is None or not (error.code in _PASSING or error.code.startswith("http_5")):

@@ -73,6 +73,8 @@ async def test_channels_are_those_of_all_nodes(run: Run) -> None:
     shown = await run("channels", "show", CHANNEL)
     assert "node-1:1 node-2:1" in shown
     assert "rule         * (subscribe anyone" in shown
+    for word in ("busiest", "list", "show"):  # a channel may have the name of a command
+        assert f"channel      {word}\n" in await run("channels", "show", word)
 
 
 async def test_links_of_a_node_that_there_is_not(run: Run) -> None:

@@ -35,7 +35,7 @@ def _answers(uptime: int) -> dict[str, Any]:
     return {
         "nodes": {"view": 1, "items": nodes, "next": None},
         "links": {"items": [], "next": None},
-        "channels/busiest": {"items": busy, "as_of": 0},
+        "metrics/busiest": {"items": busy, "as_of": 0},
     }
 
 

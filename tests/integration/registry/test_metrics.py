@@ -490,14 +490,14 @@ class TestTheApi:
         assert "p50" in delivery["aggregations"]
 
     async def test_the_busiest_channels(self, registry, client):
-        assert await client("channels/busiest") == (200, {"items": [], "as_of": None})
+        assert await client("metrics/busiest") == (200, {"items": [], "as_of": None})
         a, b = await joined(registry, "a", "b")
         news, chat = BusyChannel("news", 50, 3), BusyChannel("chat", 500, 1)
         await a.beat(
             registry, reports=(report(1, NOW - 20, busiest=(chat,)), report(2, NOW - 10, busiest=(news, chat)))
         )
         await b.beat(registry, reports=(report(1, NOW, busiest=(BusyChannel("news", 40, 4),)),))
-        status, body = await client("channels/busiest?by=subscribers")
+        status, body = await client("metrics/busiest?by=subscribers")
         assert (status, body["as_of"]) == (200, NOW)
         assert body["items"][0] == {
             "channel": "news",
@@ -508,8 +508,8 @@ class TestTheApi:
                 "b": {"publications": 4.0, "subscribers": 4},
             },
         }
-        _, body = await client("channels/busiest?limit=1")
+        _, body = await client("metrics/busiest?limit=1")
         assert [item["channel"] for item in body["items"]] == ["chat"]
         await registry.leave(a.instance)
-        _, body = await client("channels/busiest")
+        _, body = await client("metrics/busiest")
         assert [item["channel"] for item in body["items"]] == ["news"]

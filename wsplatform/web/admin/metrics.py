@@ -159,7 +159,7 @@ def metric_routes(metrics: Metrics) -> tuple[Route[Any, Any], ...]:
         ),
         Route(
             "GET",
-            "/channels/busiest",
+            "/metrics/busiest",
             "busiest_channels",
             area.busiest,
             "The channels with most publications or subscribers",

@@ -11,7 +11,7 @@ import { Table } from "./table.js";
 
 export function Busiest({ limit }) {
   const [by, setBy] = useState("publications");
-  const { value, error, again } = useThing("/channels/busiest", { by, limit });
+  const { value, error, again } = useThing("/metrics/busiest", { by, limit });
   const until = useStore((state) => state.metricsTo);
   useEffect(again, [until]);
   const actions = html`<${Choice} label="Busiest by" value=${by} change=${setBy} options=${[["publications", "Publications"], ["subscribers", "Subscribers"]]} />`;
