@@ -1,6 +1,6 @@
 """Writes the table of all metrics into docs/metrics.md, between two markers:  python scripts/metrics_table.py
 
-It is made from the catalogue in wsplatform/core/metrics.py.
+It is made from the catalogue in wsplatform/core/metrics.py, and from what the plugin for HAProxy declares.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from wsplatform.core.metrics import CATALOGUE, REGISTRY_METRICS, Metric
+from wsplatform.plugins.haproxy_figures import METRICS
 
 PAGE = Path(__file__).parent.parent / "docs" / "metrics.md"
 BEGIN = "<!-- scripts/metrics_table.py writes what follows, from wsplatform/core/metrics.py -->"
@@ -26,7 +27,9 @@ def rewritten(page: str) -> str:
 
 def tables() -> str:
     """Markdown: what nodes measure, and what the registry's process tells beside that of its process."""
-    return f"{_table(CATALOGUE.values())}\n\nOf the registry:\n\n{_table(REGISTRY_METRICS.values())}"
+    parts = {"Of the registry": REGISTRY_METRICS.values(), "Of its plugin for HAProxy": METRICS}
+    more = "".join(f"\n\n{title}:\n\n{_table(metrics)}" for title, metrics in parts.items())
+    return _table(CATALOGUE.values()) + more
 
 
 def _table(metrics: Iterable[Metric]) -> str:

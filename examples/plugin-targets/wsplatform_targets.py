@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from wsplatform.core.metrics import Metric, Sample
 from wsplatform.errors import StartError
 from wsplatform.model import View
 from wsplatform.plugins.base import Plugin, PluginHost, PluginStatus
@@ -15,6 +17,11 @@ from wsplatform.settings import Settings
 
 VARIABLE = "WSPLATFORM_TARGETS_FILE"
 RETRY_SECONDS = 5.0
+
+METRICS = (
+    Metric("targets_nodes", "gauge", "Nodes in the file."),
+    Metric("targets_failures", "counter", "Times that the file could not be written."),
+)
 
 
 def create(settings: Settings) -> Plugin | None:
@@ -30,6 +37,7 @@ class Targets:
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._written = 0
+        self._failures = 0
         self._error = ""
 
     async def start(self, host: PluginHost) -> None:
@@ -50,6 +58,14 @@ class Targets:
         facts = {"file": str(self._path), "nodes": self._written}
         return PluginStatus(not self._error, self._error or f"{self._path} is up to date", facts)
 
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        return METRICS
+
+    def measure(self) -> Iterable[Sample]:
+        yield Sample("targets_nodes", self._written)
+        yield Sample("targets_failures", self._failures)
+
     async def _follow(self) -> None:
         while True:
             await self._changed.wait()
@@ -58,6 +74,7 @@ class Targets:
             try:
                 await asyncio.to_thread(self._write, targets)
             except OSError as error:
+                self._failures += 1
                 self._error = f"{self._path} cannot be written ({error.strerror}): correct {VARIABLE}"
                 await asyncio.sleep(RETRY_SECONDS)
                 self._changed.set()

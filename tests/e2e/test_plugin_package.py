@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -44,6 +45,14 @@ async def cluster(python: Path, tmp_path: Path) -> AsyncIterator[dict[str, Any]]
         assert await asyncio.wait_for(process.wait(), 30) in (0, 1, 130)
 
 
+def metrics(cluster: dict[str, Any]) -> str:
+    """What Prometheus gets from the registry."""
+    request = Request(f"{cluster['registry']}/metrics", headers={"X-API-Key": cluster["admin_key"]})
+    with urlopen(request, timeout=10) as response:
+        text: str = response.read().decode()
+    return text
+
+
 def test_its_own_tests_pass(python: Path, tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text((EXAMPLE / "tests" / "test_wsplatform_targets.py").read_text())
     assert " passed" in run(tmp_path, str(python), "-m", "pytest", "-q", "test_it.py")
@@ -60,6 +69,9 @@ async def test_it_follows_a_cluster(python: Path, cluster: dict[str, Any], tmp_p
     told = json.loads(await asyncio.to_thread(run, tmp_path, str(python.with_name("wsplatform")), *arguments))
     shown = {plugin["name"]: (plugin["distribution"], plugin["healthy"]) for plugin in told}
     assert shown == {"haproxy": ("wsplatform", True), "targets": ("wsplatform-targets", True)}
+    page = await asyncio.to_thread(metrics, cluster)
+    assert "wsplatform_targets_nodes 3.0" in page
+    assert 'wsplatform_plugin_healthy{plugin="targets"} 1.0' in page
     os.kill(next(node["pid"] for node in cluster["nodes"] if node["id"] == "node-2"), signal.SIGTERM)
     del places["node-2"]
     await eventually(lambda: written() == set(places.values()), within=20)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import re
 import ssl
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -287,6 +288,10 @@ async def test_the_status_page_is_where_it_is_wanted(tmp_path: Path) -> None:
         assert status == 200
         assert b"n1" in page
         assert (await raw(balancer.port, b"/;csv"))[1].find(b"pxname") < 0
+        status, figures = await raw(port, b"/metrics")  # for Prometheus, where HAProxy is built with it, as Debian's is
+        assert status == 200
+        assert b'haproxy_server_status{proxy="nodes",server="n1",state="UP"}' in figures
+        assert (await raw(balancer.port, b"/metrics"))[0] == 404
 
 
 async def test_a_node_that_dies_costs_no_request(balancer: Balancer, nodes: tuple[Backend, Backend]) -> None:
@@ -475,7 +480,10 @@ async def test_a_certificate_is_exchanged_without_a_reload(tmp_path: Path) -> No
             assert await echoes(websocket)
             assert (await Master(balancer.process.table.master_socket).processes()).reloads == 0
             await eventually(lambda: balancer.plugin.status().healthy)
-            assert "GMT" in str(balancer.plugin.status().facts["certificate_until"])
+            until = float(balancer.plugin.status().facts["certificate_until"])
+            assert until == pytest.approx(time.time() + 86_400, abs=60)  # tests/support/haproxy.py: self_signed
+            told = {sample.metric: sample.value for sample in balancer.plugin.measure()}
+            assert told["haproxy_certificate_expiry_timestamp"] == until
 
 
 async def _trusted(balancer: Balancer, port: int, context: ssl.SSLContext) -> bool:

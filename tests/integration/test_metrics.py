@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import secrets
 import signal
+import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -18,13 +20,17 @@ from prometheus_client import parser
 from prometheus_client.openmetrics import parser as openmetrics
 
 from tests.support.client import Client, Refused
-from tests.support.processes import Cluster, Process
+from tests.support.haproxy import self_signed
+from tests.support.processes import Cluster, Process, free_port
 from tests.support.registry import MemoryRegistry, RegistryServer
 from tests.support.wait import eventually
 from wsplatform.core.handshake import Identity
 from wsplatform.core.metrics import CATALOGUE, REGISTRY_METRICS
 from wsplatform.model import ChannelRule, ClusterConfig, Instance
 from wsplatform.node.counts import OTHER
+from wsplatform.plugins.haproxy_control import Master
+from wsplatform.plugins.haproxy_process import HAProxyProcess
+from wsplatform.settings import HAProxyTable
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -41,8 +47,18 @@ Series = dict[str, float]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
-    settings = {"WSP_CLUSTER__CANARY_SECONDS": "0.3"}
+async def haproxy(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[HAProxyProcess]:
+    certificate = self_signed(tmp_path_factory.mktemp("tls") / "site.pem")
+    table = HAProxyTable(tls_bind=f"127.0.0.1:{free_port()}", certificate=str(certificate), check_seconds=0.2)
+    process = HAProxyProcess(table, f"127.0.0.1:{free_port()}")
+    await process.start()
+    yield process
+    await process.stop()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def cluster(tmp_path_factory: pytest.TempPathFactory, haproxy: HAProxyProcess) -> AsyncIterator[Cluster]:
+    settings = {"WSP_CLUSTER__CANARY_SECONDS": "0.3", **haproxy.environment()}
     async with Cluster(tmp_path_factory.mktemp("cluster"), 2, settings) as cluster:
         yield cluster
 
@@ -221,6 +237,51 @@ async def test_a_registry_tells_of_its_process_and_of_what_it_knows(cluster: Clu
     assert {name for name in scraper.now if name.startswith("wsplatform_info")} == {"wsplatform_info"}
     assert {metric.prometheus for metric in REGISTRY_METRICS.values()} <= scraper.now.keys()
     assert "wsplatform_sessions" not in scraper.now
+
+
+async def test_a_registry_tells_how_the_balancer_is_and_what_has_been_done_to_it(
+    cluster: Cluster, key: str, haproxy: HAProxyProcess
+) -> None:
+    scraper = Scraper(cluster, cluster.registry, key)
+
+    async def now(name: str, label: str = "") -> float | None:
+        await scraper.scrape()
+        return scraper.now.get(f"wsplatform_{name}", {}).get(label)
+
+    async def is_(value: float, name: str, label: str = "") -> bool:
+        return await now(name, label) == value
+
+    await eventually(lambda: is_(2, "haproxy_servers"))
+    assert await now("plugin_healthy", "haproxy") == 1
+    assert await now("haproxy_leaving") == await now("haproxy_drifts_total") == await now("haproxy_reloads_total") == 0
+    assert await now("haproxy_certificate_expiry_timestamp_seconds") == pytest.approx(time.time() + 86_400, abs=120)
+    seen = await now("haproxy_last_success_timestamp_seconds")
+    assert seen == pytest.approx(time.time(), abs=10)
+    await Master(haproxy.table.master_socket).obey("set server nodes/n1 weight 9")
+    await eventually(lambda: is_(1, "haproxy_drifts_total"))
+    os.kill(haproxy.pid, signal.SIGSTOP)
+    try:
+        await eventually(lambda: is_(0, "plugin_healthy", "haproxy"), within=20)
+        failures = await now("haproxy_failures_total", "haproxy_unreachable")
+        assert failures is not None
+        assert failures >= 1
+        assert await now("haproxy_servers") == 2
+    finally:
+        os.kill(haproxy.pid, signal.SIGCONT)
+    await eventually(lambda: is_(1, "plugin_healthy", "haproxy"), within=40)
+    (plugin,) = (await cluster.admin("GET", "plugins"))["items"]
+    facts = plugin["facts"]
+    assert facts["error"].endswith("[haproxy_unreachable]")
+    assert facts["error_at"] < facts["success_at"]
+    assert (facts["drift"], facts["servers"]) == ("n1 had weight 9 instead of 1", 2)
+    assert [(item["name"], item["weight"]) for item in plugin["items"]] == [("n1", 1), ("n2", 1)]
+    assert {item["address"] for item in plugin["items"]} == {f"127.0.0.1:{node.port}" for node in cluster.nodes}
+    await eventually(lambda: both_up(cluster))
+
+
+async def both_up(cluster: Cluster) -> bool:
+    (plugin,) = (await cluster.admin("GET", "plugins"))["items"]
+    return [item["state"] for item in plugin["items"]] == ["up", "up"]
 
 
 async def test_the_registry_hears_of_the_moment_with_each_heartbeat(cluster: Cluster) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from loguru import logger
+from prometheus_client import exposition
 
 from wsplatform.errors import StartError
 from wsplatform.model import View
@@ -17,6 +18,7 @@ from wsplatform.plugins import host
 from wsplatform.plugins.entry_points import PLUGINS, TRANSPORTS, load_one
 from wsplatform.plugins.host import Plugins
 from wsplatform.settings import Settings
+from wsplatform.web.prometheus import About, Page
 
 SETTINGS = Settings(environment="test")
 
@@ -143,6 +145,9 @@ async def test_a_plugin_that_cannot_start_is_named_and_left_out(install: Install
         ("view_changed", GOOD.replace("heard.append(view.number)", "raise ValueError('no view')")),
         ("view_changed", GOOD.replace("heard.append(view.number)", "raise SystemExit")),
         ("status", GOOD.replace('return PluginStatus(True, "fine")', "raise ValueError('no status')")),
+        ("status", GOOD.replace('return PluginStatus(True, "fine")', "return None")),
+        ("status", GOOD.replace('"fine")', '"fine", {"nodes": {1, 2}})')),
+        ("status", GOOD.replace('"fine")', '"fine", {"name": "\\ud800"})')),
         ("stop", GOOD.replace('heard.append("stop")', "raise ValueError('no stop')")),
     ],
 )
@@ -160,6 +165,86 @@ async def test_what_a_plugin_raises_while_it_runs_stays_with_it(
     await plugins.stop()
     assert heard("good") == ["start", 1, 2, 3, "stop"]
     assert len(errors) == 1  # told once, not for each view
+
+
+MEASURING = GOOD.replace(
+    "    def status(self)",
+    """    metrics = (Metric("NAME_things", "gauge", "Things.", label="kind"), Metric("NAME_done", "counter", "Done."))
+    def measure(self):
+        return [Sample("NAME_things", 3, "small"), Sample("NAME_done", 7)]
+    def status(self)""",
+)
+MEASURING = "from wsplatform.core.metrics import Metric, Sample" + MEASURING
+
+
+def read(plugins: Plugins) -> str:
+    """What Prometheus reads."""
+    page = Page([plugins], About("1", "", 0.0), lambda: plugins.metrics)
+    return exposition.generate_latest(page).decode()
+
+
+async def test_what_a_plugin_measures_is_there_for_prometheus(install: Install) -> None:
+    install("a-good", MEASURING.replace("NAME", "a_good"))
+    install("plain", GOOD)
+    install("bad", BAD["start"])
+    plugins = Plugins(SETTINGS)
+    assert "plugin" not in read(plugins)
+    await plugins.start()
+    page = read(plugins)
+    assert 'wsplatform_plugin_healthy{plugin="a_good"} 1.0' in page
+    assert 'wsplatform_plugin_healthy{plugin="plain"} 1.0' in page
+    assert 'wsplatform_plugin_healthy{plugin="bad"} 0.0' in page
+    assert 'wsplatform_a_good_things{kind="small"} 3.0' in page
+    assert "wsplatform_a_good_done_total 7.0" in page
+    await plugins.stop()
+    assert "a_good_done" not in read(plugins)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        'raise ValueError("no figures")',
+        "raise SystemExit",
+        "return None",
+        'return [Sample("bad_done", "many")]',
+        'return [Sample("bad_done", 10**400)]',
+        'return [Sample("bad_things", 1, "\\ud800")]',
+        'return [Sample("bad_things", 1, None)]',
+        "return [()]",
+        'return (Sample("bad_things", number, str(number)) for number in __import__("itertools").count())',
+    ],
+)
+async def test_what_cannot_be_shown_is_left_out_and_told_once(install: Install, errors: list[str], broken: str) -> None:
+    source = MEASURING.replace("NAME", "bad")
+    install("bad", source.replace('return [Sample("bad_things", 3, "small"), Sample("bad_done", 7)]', broken))
+    install("good", MEASURING.replace("NAME", "good"))
+    plugins = Plugins(SETTINGS)
+    await plugins.start()
+    for number in (1, 2, 3):
+        plugins.view_changed(View(number))
+        page = read(plugins)
+        assert "wsplatform_good_done_total 7.0" in page
+        assert "wsplatform_bad" not in page
+    assert plugins.status()["bad"].healthy  # its work is done all the same
+    assert len(errors) == 1
+    assert "'bad' of bad" in errors[0]
+    await plugins.stop()
+
+
+async def test_a_plugin_whose_names_cannot_be_does_not_start(install: Install, errors: list[str]) -> None:
+    install("bad", MEASURING.replace("NAME", "good"))
+    install("worse", MEASURING.replace("metrics = (", "metrics = (1 / 0,"))
+    install("good", MEASURING.replace("NAME", "good"))
+    plugins = Plugins(SETTINGS)
+    await plugins.start()
+    assert {name: status.healthy for name, status in plugins.status().items()} == {
+        "bad": False,
+        "good": True,
+        "worse": False,
+    }
+    assert "'good_things' is not named bad_" in plugins.status()["bad"].detail
+    assert "wsplatform_good_done_total 7.0" in read(plugins)
+    await plugins.stop()
 
 
 async def test_a_plugin_that_hangs_delays_the_start_only_so_long(

@@ -164,7 +164,12 @@ def test_whatever_answers_instead_of_haproxy_is_understood_or_left_out(text: str
         assert re.fullmatch(r"[A-Za-z0-9_.:-]+", server.name)
     assert runtime.worker(text) is None or "Pid" in text
     assert runtime.certificate(text) == "" or "SHA1" in text
-    assert runtime.expiry(text) == "" or "notAfter" in text
+    assert runtime.expiry(text) is None or "notAfter" in text
+
+
+def test_the_end_of_a_certificate_is_a_moment() -> None:
+    assert runtime.expiry("Serial: 1\nnotAfter: Jun  1 12:00:00 2027 GMT\nSubject: /CN=x\n") == 1_811_851_200
+    assert runtime.expiry("notAfter: some day\n") is None
 
 
 def test_the_process_tells_what_it_has_read() -> None:

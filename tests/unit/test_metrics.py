@@ -20,8 +20,9 @@ from wsplatform.core.metrics import (
     largest_in,
     quantile,
 )
+from wsplatform.plugins import haproxy_figures
 
-_ALL = (*CATALOGUE.values(), *REGISTRY_METRICS.values())
+_ALL = (*CATALOGUE.values(), *REGISTRY_METRICS.values(), *haproxy_figures.METRICS)
 
 
 @given(st.integers(0, LARGEST))

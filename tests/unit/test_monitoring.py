@@ -13,9 +13,10 @@ from tests.support.documents import ROOT, prose
 from tests.support.monitoring import ALERTS, BOARD, expressions, rules
 from tests.support.promql import Used, used
 from wsplatform.core.metrics import CATALOGUE, REGISTRY_METRICS, Metric
+from wsplatform.plugins import haproxy_figures
 
 OPERATING = ROOT / "docs" / "operating.md"
-METRICS: tuple[Metric, ...] = (*CATALOGUE.values(), *REGISTRY_METRICS.values())
+METRICS: tuple[Metric, ...] = (*CATALOGUE.values(), *REGISTRY_METRICS.values(), *haproxy_figures.METRICS)
 OTHERS = {"up": {"job"}, "wsplatform_info": {"version", "node"}}
 EVERYWHERE = {"job", "instance"}
 LOSSES = {"wsplatform_link_dropped_total", "wsplatform_link_gaps_total"}
@@ -75,7 +76,10 @@ def test_the_dashboard_asks_whoever_imports_it_for_the_data_source() -> None:
 def test_the_example_of_a_configuration_reads_the_alarms() -> None:
     example = yaml.safe_load((ALERTS.parent / "prometheus.yml").read_text(encoding="utf-8"))
     assert [Path(name).name for name in example["rule_files"]] == [ALERTS.name]
-    assert {job["job_name"] for job in example["scrape_configs"]} == {"wsplatform"}
+    assert {job["job_name"] for job in example["scrape_configs"]} == {"wsplatform", "haproxy"}
+    for file in (example, yaml.safe_load((ALERTS.parent / "compose.yml").read_text(encoding="utf-8"))):
+        keys = {job["job_name"]: "authorization" in job for job in file["scrape_configs"]}
+        assert keys == {"wsplatform": True, "haproxy": False}  # who asks for none is sent none
 
 
 @pytest.mark.parametrize(

@@ -193,7 +193,8 @@ def _watched(process: Process, parts: tuple[RegistryPart | None, NodePart | None
     measured = (*process.measured, *(one for part in running for one in part.measured()))
     about = About(__version__, "" if node is None else process.instance.node_id, process.readings.began)
     keys = None if process.settings.metrics.open else running[0].keys  # a registry knows all, a node what it was told
-    return [health_blueprint(health), prometheus_blueprint(measured, about, keys)]
+    more = tuple if registry is None else registry.metrics_of_plugins
+    return [health_blueprint(health), prometheus_blueprint(measured, about, keys, more)]
 
 
 async def _prepare(stack: AsyncExitStack, servers: list[WebServer]) -> list[WebServer]:

@@ -11,7 +11,7 @@ from sanic import Blueprint
 from wsplatform.app.cluster import NoCluster
 from wsplatform.app.observer import Observer
 from wsplatform.app.parts import Process
-from wsplatform.core.metrics import Measured
+from wsplatform.core.metrics import Measured, Metric
 from wsplatform.errors import PlatformError, StartError
 from wsplatform.plugins.base import PluginStatus
 from wsplatform.plugins.host import Plugins
@@ -82,7 +82,10 @@ class RegistryPart:
         return self.service.configuration
 
     def measured(self) -> Sequence[Measured]:
-        return (self.service,)
+        return (self.service, self._plugins)
+
+    def metrics_of_plugins(self) -> Iterable[Metric]:
+        return self._plugins.metrics
 
     async def _observe(self) -> None:
         """What is wrong with the mesh is not the registry's: nodes may have a transport that is not installed here."""

@@ -11,6 +11,7 @@ import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from ssl import cert_time_to_seconds
 from typing import Final
 
 from wsplatform.core.haproxy_sections import BACKEND, CHECK
@@ -131,10 +132,13 @@ def certificate(reply: str) -> str:
     return found[1] if found else ""
 
 
-def expiry(reply: str) -> str:
-    """Until when it is valid, as HAProxy says it; "" when it does not."""
+def expiry(reply: str) -> float | None:
+    """Until when it is valid, in Unix time; None when HAProxy does not say."""
     found = _EXPIRY.search(reply)
-    return found[1] if found else ""
+    try:
+        return float(cert_time_to_seconds(found[1])) if found else None
+    except ValueError:
+        return None
 
 
 def payload(pem: str) -> str:

@@ -14,6 +14,9 @@ COOKIE: Final = "WSNODE"
 PRIVATE: Final = ("/cluster", "/metrics")
 """Beginnings of paths that are never passed on: the face for nodes, and figures."""
 
+METRICS: Final = "/metrics"
+"""Where Prometheus reads HAProxy itself, on the status page's address."""
+
 OPERATORS: Final = ("/admin", "/dashboard")
 """Those of the operators' face, which the registry has."""
 
@@ -177,13 +180,16 @@ def operators(table: HAProxyTable) -> list[str]:
 
 
 def status(table: HAProxyTable) -> list[str]:
-    """HAProxy's own page about itself, without any command on it."""
+    """HAProxy's own page about itself, without any command on it, and the same for Prometheus where it is built in."""
     if not table.status_bind:
         return []
     return [
         "listen status",
         f"    bind {table.status_bind}",
         "    option dontlog-normal",
+        "    .if feature(PROMEX)",
+        f"    http-request use-service prometheus-exporter if {{ path {METRICS} }}",
+        "    .endif",
         "    stats enable",
         "    stats uri /",
         "    stats refresh 5s",

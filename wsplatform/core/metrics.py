@@ -216,6 +216,7 @@ REGISTRY_METRICS: Final[Mapping[str, Metric]] = {
         Metric("configuration", "gauge", "The version of the rules and keys that the registry gives out."),
         Metric("database_up", "gauge", "Whether the database could be used the last time it was tried: 1 or 0."),
         Metric("database_waiting", "gauge", "Operations that wait for the database, those under way among them."),
+        Metric("plugin_healthy", "gauge", "Whether the work of a plugin is up to date: 1 or 0.", label="plugin"),
     )
 }
 """What a registry tells on `/metrics` only: it reports nothing to itself."""

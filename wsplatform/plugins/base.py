@@ -8,26 +8,31 @@ through one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from wsplatform.core.metrics import Metric, Sample
 from wsplatform.model import View
 from wsplatform.net.tasks import Tasks
+
+Facts = Mapping[str, str | int | float]
 
 
 @dataclass(frozen=True, slots=True)
 class PluginStatus:
-    """For the admin API: is the plugin's work up to date, and if not, why (a sentence for people).
+    """For operators: is the plugin's work up to date, and if not, why (a sentence for people).
 
-    facts: whatever else operators should see of it, by short names; no secrets. distribution: where the plugin comes
-    from; the host fills it in.
+    facts: whatever else they should see of it, by short names; no secrets. What is named `…_at` or `…_until` is a
+    moment, in seconds since 1970 (UTC). distribution: where the plugin comes from; the host fills it in. items: the
+    things in its care, as a load balancer's servers, each with facts of its own, by the same names.
     """
 
     healthy: bool
     detail: str
-    facts: Mapping[str, str | int | float] = field(default_factory=dict)
+    facts: Facts = field(default_factory=dict)
     distribution: str = ""
+    items: Sequence[Facts] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +55,27 @@ class Plugin(Protocol):
         """The cluster's instances, or their readiness, are now these. Synchronous and quick: work goes into a task."""
 
     def status(self) -> PluginStatus: ...
+
+
+@runtime_checkable
+class Measuring(Protocol):
+    """Optional ability: a plugin that has figures for Prometheus, beside whether it is healthy, which all have."""
+
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        """All that `measure` may tell, always the same. Each is named after the plugin: `haproxy_reloads`, of haproxy.
+
+        What Prometheus sees of that follows its conventions: `wsplatform_haproxy_reloads_total`.
+        """
+        ...
+
+    def measure(self) -> Iterable[Sample]:
+        """How they stand, whenever somebody reads `/metrics`. Synchronous and quick.
+
+        Counters only rise; of a metric with a label, at most MAX_SERIES values.
+        """
+        ...
+
+
+MAX_SERIES = 100
+"""Labels are kept as long as Prometheus runs: what may have any value is none."""

@@ -12,15 +12,18 @@ import asyncio
 import contextlib
 import random
 import time
+from collections.abc import Iterable, Sequence
 
 from loguru import logger
 
 from wsplatform.core.backoff import Backoff
 from wsplatform.core.haproxy_config import check_table
+from wsplatform.core.metrics import Metric, Sample
 from wsplatform.errors import PlatformError, SettingsError
 from wsplatform.model import View
 from wsplatform.plugins.base import Plugin, PluginHost, PluginStatus
 from wsplatform.plugins.haproxy_control import find
+from wsplatform.plugins.haproxy_figures import METRICS, Figures
 from wsplatform.plugins.haproxy_keeper import Keeper, Outcome
 from wsplatform.settings import HAProxyTable, Settings
 
@@ -47,7 +50,7 @@ def create(settings: Settings) -> Plugin | None:
 
 
 class HAProxyPlugin:
-    """One task follows the view; it holds the newest only."""
+    """One task follows the view; it holds the newest only. plugins/base.py: Plugin, Measuring."""
 
     def __init__(self, table: HAProxyTable) -> None:
         self._table = table
@@ -55,8 +58,8 @@ class HAProxyPlugin:
         self._view = View(0)
         self._changed = asyncio.Event()
         self._refused = ""
-        self._status = PluginStatus(True, "waiting for the first view")
-        self._facts: dict[str, str | int | float] = {"reloads": 0, "drifts": 0}
+        self._healthy, self._detail = True, "waiting for the first view"
+        self._figures = Figures()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self, host: PluginHost) -> None:
@@ -75,9 +78,17 @@ class HAProxyPlugin:
         self._changed.set()
 
     def status(self) -> PluginStatus:
+        healthy, detail = self._healthy, self._detail
         if self._task is not None and self._task.done():
-            return PluginStatus(False, "the plugin has ended: the log says why", self._facts)
-        return self._status
+            healthy, detail = False, "the plugin has ended: the log says why"
+        return PluginStatus(healthy, detail, self._figures.facts(), items=self._figures.items())
+
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        return METRICS
+
+    def measure(self) -> Iterable[Sample]:
+        return self._figures.samples()
 
     async def _follow(self) -> None:
         backoff = Backoff(RETRY_FIRST_SECONDS, RETRY_CAP_SECONDS)
@@ -104,38 +115,32 @@ class HAProxyPlugin:
                 await self._changed.wait()
 
     def _succeeded(self, view: View, outcome: Outcome) -> None:
+        self._figures.succeeded(outcome, time.time())
+        _tell(outcome)
         refused = " ".join(error.message for error in outcome.refused)
         if refused and refused != self._refused:
             logger.warning("haproxy: {}", refused)
         self._refused = refused
-        self._note(outcome)
         if outcome.idle:
             detail = "there is no node, HAProxy keeps the configuration that it has"
         else:
             detail = f"HAProxy has view {view.number}, servers: {len(outcome.servers)}"
-        if not self._status.healthy and not refused:
+        if not self._healthy and not refused:
             logger.info("haproxy: {}", detail)
-        self._status = PluginStatus(not refused, f"{detail}; {refused}" if refused else detail, dict(self._facts))
-
-    def _note(self, outcome: Outcome) -> None:
-        facts = self._facts
-        for what in outcome.drift:
-            logger.warning("haproxy: put right what was not changed from here: {}", what)
-        if outcome.drift:
-            facts |= {"drifts": int(facts["drifts"]) + len(outcome.drift), "drift": "; ".join(outcome.drift)}
-            facts["drift_at"] = time.time()
-        if outcome.reloaded:
-            logger.info("haproxy: HAProxy has read its configuration")
-            facts["reloads"] = int(facts["reloads"]) + 1
-        if outcome.rotated:
-            logger.info("haproxy: the certificate was exchanged")
-        if not outcome.idle:
-            facts |= {"servers": len(outcome.servers), "leaving": len(outcome.leaving)}
-        if outcome.certificate_until:
-            facts["certificate_until"] = outcome.certificate_until
+        self._healthy, self._detail = not refused, f"{detail}; {refused}" if refused else detail
 
     def _failed(self, error: PlatformError) -> None:
-        if self._status.detail != str(error):
+        self._figures.failed(error, time.time())
+        if self._detail != str(error):
             logger.warning("haproxy: {}", error)
-        self._facts |= {"error": str(error), "error_at": time.time()}
-        self._status = PluginStatus(False, str(error), dict(self._facts))
+        self._healthy, self._detail = False, str(error)
+
+
+def _tell(outcome: Outcome) -> None:
+    """For the log."""
+    for what in outcome.drift:
+        logger.warning("haproxy: put right what was not changed from here: {}", what)
+    if outcome.reloaded:
+        logger.info("haproxy: HAProxy has read its configuration")
+    if outcome.rotated:
+        logger.info("haproxy: the certificate was exchanged")

@@ -117,8 +117,8 @@ class Master:
             what = command.partition("\n")[0]
             raise PlatformError("haproxy_refused", f"HAProxy does not do {what!r}, and says: {said}", temporary=True)
 
-    async def certificate(self, file: str) -> tuple[str, str]:
-        """SHA-1 fingerprint and end of validity of the certificate that is in use; raises as `worker`."""
+    async def certificate(self, file: str) -> tuple[str, float | None]:
+        """SHA-1 fingerprint and end of validity (Unix time) of the certificate that is in use; raises as `worker`."""
         reply = await self.ask(f"@1 show ssl cert {file}")
         return certificate(reply), expiry(reply)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from wsplatform.core.haproxy_config import MARK, Plan, plan, state_file, untouched
@@ -26,7 +26,8 @@ class Outcome:
     """HAProxy is as it should be. idle: it was left alone, for there is no node.
 
     changed: what was done, in words. drift: what had become different by itself, and was put right. leaving: servers
-    that go with their last connection. certificate_until: as HAProxy says it, "" without TLS.
+    that go with their last connection. present: the servers that HAProxy has now, by name. certificate_until: Unix
+    time, None without a certificate, or where HAProxy does not say.
     """
 
     servers: tuple[Server, ...]
@@ -37,7 +38,17 @@ class Outcome:
     changed: tuple[str, ...] = ()
     drift: tuple[str, ...] = ()
     leaving: tuple[str, ...] = ()
-    certificate_until: str = ""
+    present: Mapping[str, Running] = field(default_factory=dict)
+    certificate_until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Performed:
+    """changed: in words; leaving: servers that cannot go yet; present: what HAProxy has afterwards."""
+
+    changed: tuple[str, ...]
+    leaving: tuple[str, ...]
+    present: dict[str, Running]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,17 +127,18 @@ class Keeper:
         if reloading:
             await self._reload(wanted)
             worker, present = await self._see()
-        changed, leaving = await self._perform(wanted.servers, present)
-        self._applied, self._leaving, self._pid = wanted.servers, leaving, worker.pid
+        done = await self._perform(wanted.servers, present)
+        self._applied, self._leaving, self._pid = wanted.servers, done.leaving, worker.pid
         rotated, until = await self._certificate()
         return Outcome(
             wanted.servers,
             wanted.refused,
             reloaded=reloading,
             rotated=rotated,
-            changed=changed,
+            changed=done.changed,
             drift=told,
-            leaving=leaving,
+            leaving=done.leaving,
+            present=done.present,
             certificate_until=until,
         )
 
@@ -158,10 +170,7 @@ class Keeper:
         await self._master.reload()
         self._must_reload = False
 
-    async def _perform(
-        self, wanted: tuple[Server, ...], present: dict[str, Running]
-    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """What was done, in words, and which servers cannot go yet."""
+    async def _perform(self, wanted: tuple[Server, ...], present: dict[str, Running]) -> _Performed:
         changed: list[str] = []
         leaving: dict[str, None] = {}
         for _ in range(_ROUNDS):
@@ -174,7 +183,7 @@ class Keeper:
                 else:
                     leaving[step.server] = None
             present = await self._master.servers()
-        return tuple(changed), tuple(leaving)
+        return _Performed(tuple(changed), tuple(leaving), present)
 
     async def _take(self, step: Step) -> bool:
         """Whether HAProxy has obeyed."""
@@ -187,11 +196,11 @@ class Keeper:
                 raise
         return True
 
-    async def _certificate(self) -> tuple[bool, str]:
-        """Whether the certificate was exchanged, and until when the one in use is valid."""
+    async def _certificate(self) -> tuple[bool, float | None]:
+        """Whether the certificate was exchanged, and until when the one in use is valid, in Unix time."""
         file = Path(self._table.certificate)
         if not (self._table.certificate and self._table.tls_bind) or await asyncio.to_thread(file.is_dir):
-            return False, ""
+            return False, None
         in_use, until = await self._master.certificate(str(file))
         pem, found = await asyncio.to_thread(files.fingerprint, file)
         if found == in_use:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint
 from typing import Any
 
+import msgspec
 from loguru import logger
 
+from wsplatform.core.metrics import Metric, Sample
 from wsplatform.errors import PlatformError, StartError
 from wsplatform.model import View
 from wsplatform.net.tasks import Tasks
-from wsplatform.plugins.base import Plugin, PluginHost, PluginStatus
+from wsplatform.plugins import figures
+from wsplatform.plugins.base import Measuring, Plugin, PluginHost, PluginStatus
 from wsplatform.plugins.entry_points import PLUGINS, available, broken, distribution, load
 from wsplatform.settings import Settings
 
@@ -25,16 +29,24 @@ _ANYTHING = (Exception, SystemExit)
 
 @dataclass(slots=True)
 class _Running:
-    """A plugin with its tasks; `error`: what its last call raised, "" when it did not."""
+    """A plugin with its tasks. metrics: those that it has declared.
+
+    error: what its last call raised, unmeasured: what its last measure did; "" when it did not.
+    """
 
     point: EntryPoint
     plugin: Plugin
+    metrics: dict[str, Metric]
     tasks: Tasks = field(default_factory=Tasks)
     error: str = ""
+    unmeasured: str = ""
 
 
 class Plugins:
-    """All installed plugins that the settings switch on, by the names of their entry points."""
+    """All installed plugins that the settings switch on, by the names of their entry points.
+
+    core/metrics.py: Measured.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -72,6 +84,18 @@ class Plugins:
             shown[running.point.name] = replace(_status_of(running), distribution=distribution(running.point))
         return shown
 
+    @property
+    def metrics(self) -> Iterator[Metric]:
+        """What plugins measure, beside `plugin_healthy`, which is the platform's."""
+        for running in self._running:
+            yield from running.metrics.values()
+
+    def measure(self) -> Iterator[Sample]:
+        for name, status in self.status().items():
+            yield Sample("plugin_healthy", float(status.healthy), name)
+        for running in self._running:
+            yield from _samples_of(running)
+
     def _make(self, point: EntryPoint) -> Plugin | None:
         if any(running.point.name == point.name for running in self._running):
             raise StartError("ambiguous", "another distribution offers a plugin of this name: uninstall one of them.")
@@ -85,7 +109,7 @@ class Plugins:
         return plugin
 
     async def _start_one(self, point: EntryPoint, plugin: Plugin) -> None:
-        running = _Running(point, plugin)
+        running = _Running(point, plugin, self._declared(point, plugin))
         try:
             async with asyncio.timeout(START_SECONDS):
                 await plugin.start(PluginHost(running.tasks))
@@ -98,6 +122,13 @@ class Plugins:
         self._running.append(running)
         if self._view is not None:
             _tell(running, self._view)
+
+    def _declared(self, point: EntryPoint, plugin: Plugin) -> dict[str, Metric]:
+        taken = figures.PLATFORM | {metric.prometheus for metric in self.metrics}
+        try:
+            return figures.declared(point.name, plugin.metrics, taken) if isinstance(plugin, Measuring) else {}
+        except _ANYTHING as error:
+            raise broken(point, "say what it measures", error) from error
 
 
 def _tell(running: _Running, view: View) -> None:
@@ -113,10 +144,26 @@ def _status_of(running: _Running) -> PluginStatus:
     if running.error:
         return PluginStatus(False, running.error)
     try:
-        return running.plugin.status()
+        # As it will be on its way to operators: what cannot be sent, or is something else, is found here.
+        return msgspec.json.decode(msgspec.json.encode(running.plugin.status()), type=PluginStatus)
     except _ANYTHING as error:
         _blame(running, "tell its status", error)
         return PluginStatus(False, running.error)
+
+
+def _samples_of(running: _Running) -> list[Sample]:
+    if not isinstance(running.plugin, Measuring):
+        return []
+    try:
+        found = figures.checked(running.metrics, running.plugin.measure())
+    except _ANYTHING as error:
+        message = str(broken(running.point, "tell its figures", error))
+        if message != running.unmeasured:
+            logger.opt(exception=error).error("plugin {}: {}", running.point.name, message)
+        running.unmeasured = message
+        return []
+    running.unmeasured = ""
+    return found
 
 
 async def _stop_one(running: _Running) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Final, Protocol
@@ -24,7 +24,7 @@ SCOPES: Final = frozenset({"admin", "metrics"})
 BOUNDS: Final = tuple(1 << power for power in range(7, 27))
 """Microseconds, 128 to 67 s: each bound of a histogram is one of its buckets, so that what it says is exact."""
 
-_METRICS: Final = {**CATALOGUE, **REGISTRY_METRICS}
+_METRICS: Final[Mapping[str, Metric]] = {**CATALOGUE, **REGISTRY_METRICS}
 _PLACES: Final = tuple(bucket_of(bound) for bound in BOUNDS)
 
 
@@ -45,9 +45,11 @@ class About:
     began: float
 
 
-def prometheus_blueprint(measured: Sequence[Measured], about: About, keys: Keys | None) -> Blueprint:
-    """keys: None: anybody may read."""
-    page = _Page(measured, about)
+def prometheus_blueprint(
+    measured: Sequence[Measured], about: About, keys: Keys | None, more: Callable[[], Iterable[Metric]] = tuple
+) -> Blueprint:
+    """keys: None: anybody may read. more: metrics that are in no catalogue, asked for at each reading."""
+    page = Page(measured, about, more)
 
     async def metrics(request: Request[Any, Any]) -> HTTPResponse:
         if keys is not None:
@@ -60,12 +62,13 @@ def prometheus_blueprint(measured: Sequence[Measured], about: About, keys: Keys 
     return blueprint
 
 
-class _Page:
+class Page:
     """prometheus_client.registry.Collector: everything is asked for when somebody reads."""
 
-    def __init__(self, measured: Sequence[Measured], about: About) -> None:
+    def __init__(self, measured: Sequence[Measured], about: About, more: Callable[[], Iterable[Metric]]) -> None:
         self._measured = measured
         self._about = about
+        self._more = more
 
     def collect(self) -> Iterator[Family]:
         about = self._about
@@ -79,9 +82,9 @@ class _Page:
         for source in self._measured:
             for sample in source.measure():
                 found[sample.metric].append(sample)
-        for name, metric in _METRICS.items():
-            if name in found:
-                yield _family(metric, found[name])
+        for metric in (*_METRICS.values(), *self._more()):
+            if metric.name in found:
+                yield _family(metric, found[metric.name])
 
 
 def _family(metric: Metric, samples: Sequence[Sample]) -> Family:

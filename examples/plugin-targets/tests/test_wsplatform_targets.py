@@ -52,6 +52,10 @@ def test_the_file_follows_the_view(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         plugin.view_changed(view(2, "n1", "n2"))
         await eventually(lambda: targets(path) == ["n1:8000", "n2:8000"])
         await eventually(lambda: plugin.status().facts["nodes"] == 2)
+        told = {sample.metric: sample.value for sample in plugin.measure()}
+        assert told["targets_nodes"] == 2
+        assert told["targets_failures"] >= 1
+        assert {metric.name for metric in plugin.metrics} == set(told)
         await plugin.stop()
         await tasks.close()
 

@@ -28,7 +28,7 @@ from wsplatform.web.server import make_app
 ADMIN = {"X-API-Key": "a" * 40}
 NUMBERS = itertools.count()
 PLUGINS = {
-    "haproxy": PluginStatus(True, "up to date", {"servers": 3}, "b"),
+    "haproxy": PluginStatus(True, "up to date", {"servers": 3}, "b", ({"name": "n1", "weight": 1},)),
     "broken": PluginStatus(False, "no binary", distribution="a"),
 }
 
@@ -390,8 +390,15 @@ class TestRequests:
 async def test_plugins_say_how_they_are(client):
     body = (await client.get("/admin/v1/plugins", headers=ADMIN)).json()
     assert body["items"] == [
-        {"name": "broken", "healthy": False, "detail": "no binary", "facts": {}, "distribution": "a"},
-        {"name": "haproxy", "healthy": True, "detail": "up to date", "facts": {"servers": 3}, "distribution": "b"},
+        {"name": "broken", "healthy": False, "detail": "no binary", "facts": {}, "distribution": "a", "items": []},
+        {
+            "name": "haproxy",
+            "healthy": True,
+            "detail": "up to date",
+            "facts": {"servers": 3},
+            "distribution": "b",
+            "items": [{"name": "n1", "weight": 1}],
+        },
     ]
 
 
@@ -412,6 +419,14 @@ class TestDocument:
             if route.path.startswith("admin/v1/")
         }
         assert there == said
+
+    async def test_no_word_of_the_api_hides_a_thing_of_that_name(self, client):
+        described = (await client.get("/admin/openapi.json")).json()["paths"]
+        read = [path for path, item in described.items() if "get" in item]
+        patterns = {path: re.compile(re.sub(r"{\w+}", "[^/]+", path)) for path in read}
+        assert [
+            (path, other) for path in read for other in read if path != other and patterns[other].fullmatch(path)
+        ] == []
 
     async def test_two_parts_must_not_disagree(self):
         one = Part({"name": "x"}, {"/x": {"get": {}}}, {})

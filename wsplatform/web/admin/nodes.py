@@ -109,7 +109,8 @@ class LinkPage(msgspec.Struct, frozen=True, kw_only=True):
 class PluginItem(msgspec.Struct, frozen=True, kw_only=True):
     """distribution: the package that it comes from. healthy: its work is up to date; detail: a sentence for people;
 
-    facts: what else it tells, by name.
+    facts: what else it tells, by name; those that end in _at or _until are moments, in seconds since 1970 (UTC). items:
+    what it takes care of, each with facts of its own: of haproxy its servers.
     """
 
     name: str
@@ -117,6 +118,7 @@ class PluginItem(msgspec.Struct, frozen=True, kw_only=True):
     healthy: bool
     detail: str
     facts: dict[str, str | int | float]
+    items: list[dict[str, str | int | float]]
 
 
 class PluginPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -192,6 +194,7 @@ def _plugin(name: str, status: PluginStatus) -> PluginItem:
         healthy=status.healthy,
         detail=status.detail,
         facts=dict(status.facts),
+        items=[dict(item) for item in status.items],
     )
 
 

@@ -1,0 +1,110 @@
+"""What the plugin for HAProxy has done and found: facts for people and figures for Prometheus, of one source."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from wsplatform.core.metrics import Metric, Sample
+from wsplatform.errors import PlatformError
+from wsplatform.plugins.base import Facts
+from wsplatform.plugins.haproxy_keeper import Outcome
+
+METRICS: Final = (
+    Metric("haproxy_reloads", "counter", "Times that the plugin had HAProxy read its configuration anew."),
+    Metric("haproxy_drifts", "counter", "Differences that did not come from the plugin, and were put right."),
+    Metric("haproxy_failures", "counter", "Times that HAProxy could not be brought in step, by code.", label="code"),
+    Metric("haproxy_servers", "gauge", "Servers that HAProxy should have."),
+    Metric("haproxy_leaving", "gauge", "Servers that go with their last connection."),
+    Metric(
+        "haproxy_certificate_expiry_timestamp", "gauge", "Unix time at which the certificate in use ends.", "seconds"
+    ),
+    Metric(
+        "haproxy_last_success_timestamp", "gauge", "Unix time at which HAProxy was last seen to be in step.", "seconds"
+    ),
+)
+
+
+@dataclass(slots=True)
+class Figures:
+    """Since the start of the plugin. Times are seconds since 1970. What is None has not happened, or is not known."""
+
+    reloads: int = 0
+    reloaded_at: float | None = None
+    drifts: int = 0
+    drift: str | None = None
+    drift_at: float | None = None
+    failures: Counter[str] = field(default_factory=Counter)
+    error: str | None = None
+    error_at: float | None = None
+    success_at: float | None = None
+    seen: Outcome | None = None
+
+    def succeeded(self, outcome: Outcome, now: float) -> None:
+        if outcome.drift:
+            self.drifts += len(outcome.drift)
+            self.drift, self.drift_at = "; ".join(outcome.drift), now
+        if outcome.reloaded:
+            self.reloads += 1
+            self.reloaded_at = now
+        if not outcome.idle:
+            self.seen = outcome
+        if not outcome.refused:
+            self.success_at = now
+
+    def failed(self, error: PlatformError, now: float) -> None:
+        self.failures[error.code] += 1
+        self.error, self.error_at = str(error), now
+
+    def facts(self) -> dict[str, str | int | float]:
+        """Those that are known."""
+        facts = {
+            "reloads": self.reloads,
+            "reloaded_at": self.reloaded_at,
+            "drifts": self.drifts,
+            "drift": self.drift,
+            "drift_at": self.drift_at,
+            "failures": self.failures.total(),
+            "error": self.error,
+            "error_at": self.error_at,
+            "success_at": self.success_at,
+        }
+        if self.seen is not None:
+            facts |= {"servers": len(self.seen.servers), "leaving": len(self.seen.leaving)}
+            facts["certificate_until"] = self.seen.certificate_until
+        return {name: value for name, value in facts.items() if value is not None}
+
+    def items(self) -> list[Facts]:
+        """The servers, as HAProxy was last seen to have them; state: one of its words, absent, or leaving."""
+        if self.seen is None:
+            return []
+        present, leaving = self.seen.present, frozenset(self.seen.leaving)
+        found: list[Facts] = [
+            {
+                "name": server.name,
+                "address": server.address,
+                "state": present[server.name].state if server.name in present else "absent",
+                "weight": server.weight,
+            }
+            for server in self.seen.servers
+        ]
+        return found + [
+            {"name": name, "address": now.place, "state": "leaving", "weight": now.weight}
+            for name, now in present.items()
+            if name in leaving
+        ]
+
+    def samples(self) -> Iterator[Sample]:
+        yield Sample("haproxy_reloads", self.reloads)
+        yield Sample("haproxy_drifts", self.drifts)
+        for code, count in self.failures.items():
+            yield Sample("haproxy_failures", count, code)
+        if self.success_at is not None:
+            yield Sample("haproxy_last_success_timestamp", self.success_at)
+        if self.seen is not None:
+            yield Sample("haproxy_servers", len(self.seen.servers))
+            yield Sample("haproxy_leaving", len(self.seen.leaving))
+            if self.seen.certificate_until is not None:
+                yield Sample("haproxy_certificate_expiry_timestamp", self.seen.certificate_until)
