@@ -109,6 +109,7 @@ async def test_a_haproxy_that_starts_anew_has_all_nodes_at_once() -> None:
         old = process.pid
         os.kill(old, 9)
         await process.ended()
+        await eventually(lambda: not _connects(balancer.port))  # its worker ends a moment later
         await process._spawn(shutil.which("haproxy", path="/usr/sbin:/usr/bin") or "")
         await eventually(lambda: _connects(balancer.port), within=10)
         assert await balancer.answers("n1")

@@ -251,9 +251,10 @@ async def test_a_registry_tells_how_the_balancer_is_and_what_has_been_done_to_it
     async def is_(value: float, name: str, label: str = "") -> bool:
         return await now(name, label) == value
 
-    await eventually(lambda: is_(2, "haproxy_servers"))
+    await eventually(lambda: is_(2, "haproxy_servers", "up"))
+    assert sum(scraper.now["wsplatform_haproxy_servers"].values()) == 2
     assert await now("plugin_healthy", "haproxy") == 1
-    assert await now("haproxy_leaving") == await now("haproxy_drifts_total") == await now("haproxy_reloads_total") == 0
+    assert await now("haproxy_drifts_total") == await now("haproxy_reloads_total") == 0
     assert await now("haproxy_certificate_expiry_timestamp_seconds") == pytest.approx(time.time() + 86_400, abs=120)
     seen = await now("haproxy_last_success_timestamp_seconds")
     assert seen == pytest.approx(time.time(), abs=10)
@@ -265,7 +266,7 @@ async def test_a_registry_tells_how_the_balancer_is_and_what_has_been_done_to_it
         failures = await now("haproxy_failures_total", "haproxy_unreachable")
         assert failures is not None
         assert failures >= 1
-        assert await now("haproxy_servers") == 2
+        assert await now("haproxy_servers", "up") == 2  # as last seen
     finally:
         os.kill(haproxy.pid, signal.SIGCONT)
     await eventually(lambda: is_(1, "plugin_healthy", "haproxy"), within=40)

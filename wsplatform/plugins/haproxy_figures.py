@@ -16,15 +16,17 @@ METRICS: Final = (
     Metric("haproxy_reloads", "counter", "Times that the plugin had HAProxy read its configuration anew."),
     Metric("haproxy_drifts", "counter", "Differences that did not come from the plugin, and were put right."),
     Metric("haproxy_failures", "counter", "Times that HAProxy could not be brought in step, by code.", label="code"),
-    Metric("haproxy_servers", "gauge", "Servers that HAProxy should have."),
-    Metric("haproxy_leaving", "gauge", "Servers that go with their last connection."),
+    Metric("haproxy_servers", "gauge", "Servers of HAProxy, as they were last seen.", label="state"),
     Metric(
         "haproxy_certificate_expiry_timestamp", "gauge", "Unix time at which the certificate in use ends.", "seconds"
     ),
     Metric(
-        "haproxy_last_success_timestamp", "gauge", "Unix time at which HAProxy was last seen to be in step.", "seconds"
+        "haproxy_last_success_timestamp", "gauge", "Unix time at which HAProxy was last seen, and in step.", "seconds"
     ),
 )
+
+STATES: Final = ("up", "down", "maintenance", "drained", "absent", "leaving")
+"""Of a server: HAProxy's words; absent: no node behind it is ready yet; leaving: it goes with its last connection."""
 
 
 @dataclass(slots=True)
@@ -51,8 +53,7 @@ class Figures:
             self.reloaded_at = now
         if not outcome.idle:
             self.seen = outcome
-        if not outcome.refused:
-            self.success_at = now
+        self.success_at = now
 
     def failed(self, error: PlatformError, now: float) -> None:
         self.failures[error.code] += 1
@@ -77,7 +78,7 @@ class Figures:
         return {name: value for name, value in facts.items() if value is not None}
 
     def items(self) -> list[Facts]:
-        """The servers, as HAProxy was last seen to have them; state: one of its words, absent, or leaving."""
+        """The servers, as HAProxy was last seen to have them; state: one of STATES."""
         if self.seen is None:
             return []
         present, leaving = self.seen.present, frozenset(self.seen.leaving)
@@ -104,7 +105,7 @@ class Figures:
         if self.success_at is not None:
             yield Sample("haproxy_last_success_timestamp", self.success_at)
         if self.seen is not None:
-            yield Sample("haproxy_servers", len(self.seen.servers))
-            yield Sample("haproxy_leaving", len(self.seen.leaving))
+            states = Counter(str(item["state"]) for item in self.items())
+            yield from (Sample("haproxy_servers", states[state], state) for state in STATES)
             if self.seen.certificate_until is not None:
                 yield Sample("haproxy_certificate_expiry_timestamp", self.seen.certificate_until)

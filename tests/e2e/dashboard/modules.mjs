@@ -9,6 +9,7 @@ const { parser } = await import(at("sse.js"));
 const { difference, total } = await import(at("rates.js"));
 const { parse, to } = await import(at("router.js"));
 const { attention } = await import(at("attention.js"));
+const { servers } = await import(at("balancer.js"));
 const format = await import(at("format.js"));
 
 const ODD = ["a/b", "?x=1&y#z", "%41", "100%", "<b>\"'</b>", "é ☃ 𝕏", " a ", ".", "..", "#/nodes/x", "a+b"];
@@ -78,4 +79,30 @@ test("the worst comes first, and nothing where nothing is", () => {
   assert.match(found.map(({ text }) => text).join(" "), /m is not ready.*connecting.*lost 5 publications.*late.*x has ended in order/);
   assert.match(attention({ ...calm, nodes: [] })[0].text, /nowhere to go/);
   assert.match(attention({ ...calm, silence: () => 4 })[0].text, /has not reported for 4 s/);
+});
+
+test("servers stand beside the nodes behind them, by address", () => {
+  const behind = (id, client_url) => ({ ...node("a", 1, 1), id, client_url });
+  const items = [
+    { name: "n10", address: "10.0.0.9:8000", state: "leaving", weight: 1 },
+    { name: "h-1", address: "[::1]:80", state: "up", weight: 2 },
+  ];
+  const found = servers(items, [behind("h-1", "http://[::1]"), behind("h-2", "http://[::1]:80/"), behind("n2", "http://node:8000")]);
+  assert.deepEqual(found.map((one) => [one.name, one.state, one.behind.map(({ id }) => id)]), [
+    ["h-1", "up", ["h-1", "h-2"]], ["n2", null, ["n2"]], ["n10", "leaving", []],
+  ]);
+});
+
+test("a balancer that is out of step, a certificate that ends and a server that is not reached are named", () => {
+  const calm = { nodes: [{ ...node("a", 1, 1), client_url: "http://10.0.0.1:8000" }], links: [], config: 1, trouble: { drops: [], gone: [] }, silence: () => 0, now: 100 };
+  const haproxy = (more) => ({ name: "haproxy", healthy: true, detail: "fine", facts: { certificate_until: 100 + 15 * 86400 }, items: [], ...more });
+  const of = (...plugins) => attention({ ...calm, plugins }).map(({ kind, text }) => `${kind} ${text}`);
+  assert.deepEqual(of(haproxy({})), []);
+  assert.match(of(haproxy({ healthy: false, detail: "not reached" }))[0], /^bad HAProxy is not in step: not reached/);
+  assert.match(of({ ...haproxy({}), name: "dns", healthy: false, detail: "no zone" })[0], /^bad Plugin dns is not in step: no zone/);
+  assert.match(of(haproxy({ facts: { certificate_until: 100 + 5 * 86400 } }))[0], /^warn .*ends in 5 d/);
+  assert.match(of(haproxy({ facts: { certificate_until: 40 } }))[0], /^bad .*ended 1 min ago/);
+  const down = { name: "n", address: "10.0.0.1:8000", state: "down", weight: 1 };
+  assert.match(of(haproxy({ facts: {}, items: [down] }))[0], /^bad HAProxy finds n down/);
+  assert.deepEqual(of(haproxy({ facts: {}, items: [{ ...down, address: "10.0.0.2:8000" }] })), []);
 });

@@ -1,5 +1,6 @@
 // What an operator has to look at, the worst first. Pure: state in, sentences out.
 import { bytes, plural, seconds, span } from "./format.js";
+import { certificate, servers, unreached } from "./balancer.js";
 import { to } from "./router.js";
 
 export const LIMITS = {
@@ -22,9 +23,7 @@ export function attention({ nodes, links, plugins, config, trouble, silence, now
     ...ofLinks(links, now),
     ...drops(trouble.drops),
     ...trouble.gone.map((one) => ofGone(one, now)),
-    ...plugins.filter((plugin) => !plugin.healthy).map((plugin) => ({
-      kind: "bad", text: `Plugin ${plugin.name}: ${plugin.detail}`, address: to("haproxy"), action: "HAProxy",
-    })),
+    ...plugins.flatMap((plugin) => (plugin.name === "haproxy" ? ofBalancer(plugin, nodes, now) : ofPlugin(`Plugin ${plugin.name}`, plugin))),
   ].sort((a, b) => ORDER[a.kind] - ORDER[b.kind]);
 }
 
@@ -61,6 +60,19 @@ function ofLinks(links, now) {
 const ofLink = (kind, link, text) => ({
   kind, text: `Link ${link.node} → ${link.peer} ${text}`, address: to("links", null, { node: link.node }), action: "Links",
 });
+
+const ofPlugin = (name, plugin) => (plugin.healthy ? [] : [onPage("bad", `${name} is not in step: ${plugin.detail}`)]);
+
+function ofBalancer(plugin, nodes, now) {
+  const ends = certificate(plugin.facts, now);
+  return [
+    ...ofPlugin("HAProxy", plugin),
+    ...servers(plugin.items, nodes).filter(unreached).map(({ name }) => onPage("bad", `HAProxy finds ${name} down, though it is ready: it sends nobody there.`)),
+    ...(ends && ends.kind !== "ok" ? [onPage(ends.kind, ends.text)] : []),
+  ];
+}
+
+const onPage = (kind, text) => ({ kind, text, address: to("haproxy"), action: "HAProxy" });
 
 function drops(list) {
   const counts = new Map();

@@ -9,6 +9,9 @@ const DISCONNECTS = {
 /** "3008 too slow"; a code without a word stays as it is. */
 export const disconnect = (code) => (DISCONNECTS[code] ? `${code} ${DISCONNECTS[code]}` : code);
 
+/** The registry is connected with the nodes like one of them, to ask them. */
+export const peer = (id) => (id === "registry" ? "the registry" : id);
+
 const words = (code) => code.replaceAll("_", " ");
 
 /** Errors of clients and of backends, a line for each code. */

@@ -7,6 +7,7 @@ const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-dig
 const moment = new Intl.DateTimeFormat("en-GB", {
   day: "2-digit", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit",
 });
+const calendar = new Intl.DateTimeFormat("en-GB", { day: "2-digit", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit" });
 
 const unknown = (value) => value === null || value === undefined || Number.isNaN(value);
 
@@ -66,6 +67,8 @@ export const bytesRate = (value) => (unknown(value) ? NOTHING : `${bytes(value)}
 export const percent = (value) => (unknown(value) ? NOTHING : `${number(value * 100)} %`);
 export const time = (value) => (unknown(value) ? NOTHING : clock.format(value * 1000));
 export const date = (value) => (unknown(value) ? NOTHING : moment.format(value * 1000));
+/** Of a moment that may be in another year. */
+export const day = (value) => (unknown(value) ? NOTHING : calendar.format(value * 1000));
 
 /** "1 node", "3 nodes". */
 export const plural = (n, word, many = `${word}s`) => `${count(n)} ${n === 1 ? word : many}`;

@@ -1,6 +1,7 @@
 import { html, useState } from "../ui.js";
 import { useStore } from "../store.js";
 import { replaceQuery } from "../router.js";
+import { peer } from "../codes.js";
 import { Empty, Section, Title, Waiting } from "../parts/page.js";
 import { Choice, Filters, TextField } from "../parts/form.js";
 import { LinkTable } from "../parts/links.js";
@@ -32,9 +33,9 @@ export function Links({ query }) {
       <${Section} title="Over time" wide actions=${html`<${RangeChoice} range=${range} change=${setRange} />`}>
         <div class="charts">
           <${Chart} title="Publication to a peer and back, p99" unit="seconds" range=${range} lines=${[{ metric: "canary", by: "node" }]} />
-          <${Chart} title="Bytes that wait, by peer" unit="bytes" range=${range} lines=${[{ metric: "link_waiting", by: "label" }]} />
+          <${Chart} title="Bytes that wait, by peer" unit="bytes" range=${range} lines=${[{ metric: "link_waiting", by: "label", word: peer }]} />
           <${Chart} title="Publications lost, by cause" unit="rate" range=${range} empty="None was lost in this time." lines=${[{ metric: "link_dropped", by: "label" }]} />
-          <${Chart} title="Messages replayed, by peer" unit="rate" range=${range} empty="No link broke with something under way." lines=${[{ metric: "link_replayed", by: "label" }]} />
+          <${Chart} title="Messages replayed, by peer" unit="rate" range=${range} empty="No link broke with something under way." lines=${[{ metric: "link_replayed", by: "label", word: peer }]} />
         </div>
       <//>`}
   </div>`;
