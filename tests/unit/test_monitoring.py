@@ -19,7 +19,7 @@ OPERATING = ROOT / "docs" / "operating.md"
 METRICS: tuple[Metric, ...] = (*CATALOGUE.values(), *REGISTRY_METRICS.values(), *haproxy_figures.METRICS)
 OTHERS = {"up": {"job"}, "wsplatform_info": {"version", "node"}}
 EVERYWHERE = {"job", "instance"}
-LOSSES = {"wsplatform_link_dropped_total", "wsplatform_link_gaps_total"}
+LOSSES = {"wsplatform_link_dropped_total", "wsplatform_link_gaps_total", "wsplatform_nodes_lost_total"}
 """Which are looked at as they stand: the first loss counts."""
 
 

@@ -212,6 +212,7 @@ REGISTRY_METRICS: Final[Mapping[str, Metric]] = {
     metric.name: metric
     for metric in (
         Metric("nodes", "gauge", "Nodes of the view, by what they say of themselves.", label="state"),
+        Metric("nodes_lost", "counter", "Nodes that were taken out because nothing was heard of them any more."),
         Metric("view", "gauge", "The number of the view that the registry gives out."),
         Metric("configuration", "gauge", "The version of the rules and keys that the registry gives out."),
         Metric("database_up", "gauge", "Whether the database could be used the last time it was tried: 1 or 0."),

@@ -56,6 +56,8 @@ BELIEVED_SECONDS: Final = 86_400.0
 MAX_NUMBER: Final = 2**53
 """A view or configuration number beyond this is no number that a registry has issued."""
 
+_SILENT: Final = "silent for too long"
+
 
 @dataclass(slots=True)
 class _Report:
@@ -99,6 +101,7 @@ class Registry:
         self._interval = min(settings.dead_seconds / 10, 0.5)
         self._silence = Silence(settings.dead_seconds, 0.0, 0.0)
         self._reports: dict[Instance, _Report] = {}
+        self._lost = 0
         self._view = View(0)
         self._listeners: list[Listener] = []
         self._tasks = Tasks()
@@ -202,6 +205,7 @@ class Registry:
         )
         for state in ("ready", "not_ready", "draining"):
             yield Sample("nodes", states[state], state)
+        yield Sample("nodes_lost", self._lost)
         yield Sample("view", self._view.number)
         yield Sample("configuration", self.configuration.config.version)
         yield Sample("database_up", float(self._store.works))
@@ -273,7 +277,9 @@ class Registry:
         number = self._ledger.number
         members = {member.instance: member for member in self._ledger.roster.members}
         for instance in self._reports.keys() - members.keys():
-            logger.info("{} is not in view {} any more: {}", instance, number, self._why_gone(instance))
+            why = self._why_gone(instance)
+            self._lost += why == _SILENT
+            logger.info("{} is not in view {} any more: {}", instance, number, why)
             del self._reports[instance]
             self.metrics.forget(instance)
             self._silence.forget(instance)
@@ -287,7 +293,7 @@ class Registry:
     def _why_gone(self, instance: Instance) -> str:
         if self._ledger.roster.standing(instance) == "superseded":
             return "another instance has its node id"
-        return "silent for too long" if self._silence.silent(instance, _now()) else "it left"
+        return _SILENT if self._silence.silent(instance, _now()) else "it left"
 
     def _refresh(self) -> None:
         members = tuple(self._fresh(member) for member in self._ledger.roster.members)

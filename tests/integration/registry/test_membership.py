@@ -143,6 +143,10 @@ class TestReadiness:
         assert complaints
 
 
+def lost(registry: Registry) -> object:
+    return next(sample.value for sample in registry.measure() if sample.metric == "nodes_lost")
+
+
 class TestSilence:
     async def test_a_silent_node_leaves_the_view_and_one_that_reports_stays(self):
         async with running() as registry:
@@ -161,6 +165,17 @@ class TestSilence:
                 await b.beat(registry)
             await b.register(registry)
             assert ids(registry) == ["a", "b"]
+
+    async def test_who_was_lost_is_counted_and_who_left_is_not(self):
+        async with running() as registry:
+            a, b = Node("a"), Node("b")
+            await a.register(registry)
+            await b.register(registry)
+            await registry.leave(b.instance)
+            assert ids(registry) == ["a"]
+            assert lost(registry) == 0
+            await eventually(lambda: ids(registry) == [], within=3)
+            assert lost(registry) == 1
 
     async def test_the_registrys_own_pause_is_not_the_nodes_silence(self):
         async with running() as registry:
