@@ -44,12 +44,12 @@ def documents(path: Path) -> list[dict[str, Any]]:
 
 
 OBJECTS = [document for path in KUBERNETES for document in documents(path)]
-SETS = [document for document in OBJECTS if document["kind"] == "StatefulSet"]
+WORKLOADS = [document for document in OBJECTS if document["kind"] in {"Deployment", "StatefulSet"}]
 
 
 def test_there_is_something() -> None:
     assert len(OBJECTS) == 7
-    assert [document["metadata"]["name"] for document in SETS] == ["wsplatform-node", "wsplatform-registry"]
+    assert [document["metadata"]["name"] for document in WORKLOADS] == ["wsplatform-node", "wsplatform-registry"]
     assert len(UNITS) == 2
 
 
@@ -62,19 +62,23 @@ def test_kubernetes_knows_every_field(document: dict[str, Any], version: str) ->
 def test_what_they_name_is_there() -> None:
     names = {(document["kind"], document["metadata"]["name"]) for document in OBJECTS}
     assert len(names) == len(OBJECTS)
-    for document in SETS:
+    for document in WORKLOADS:
         spec = document["spec"]
         template = spec["template"]
-        assert ("Service", spec["serviceName"]) in names
+        assert ("Service", spec.get("serviceName", "wsplatform")) in names
         assert spec["selector"]["matchLabels"] == template["metadata"]["labels"]
         claims = [claim["metadata"]["name"] for claim in spec.get("volumeClaimTemplates", [])]
+        for constraint in template["spec"].get("topologySpreadConstraints", []):
+            assert constraint["labelSelector"] == spec["selector"]
         volumes = {volume["name"] for volume in template["spec"]["volumes"]} | set(claims)
         for container in template["spec"]["containers"]:
             assert {mount["name"] for mount in container["volumeMounts"]} == volumes
             ports = {port["name"] for port in container["ports"]}
             for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
                 assert container[probe]["httpGet"]["port"] in ports
-    every_port = {port["name"] for spec in SETS for port in spec["spec"]["template"]["spec"]["containers"][0]["ports"]}
+    every_port = {
+        port["name"] for spec in WORKLOADS for port in spec["spec"]["template"]["spec"]["containers"][0]["ports"]
+    }
     for document in OBJECTS:
         for port in document["spec"].get("ports", []):
             assert port["targetPort"] in every_port
@@ -83,17 +87,18 @@ def test_what_they_name_is_there() -> None:
         selector = document["spec"].get("selector", {})
         labels = selector.get("matchLabels", selector)
         assert not labels or any(
-            labels.items() <= one["spec"]["template"]["metadata"]["labels"].items() for one in SETS
+            labels.items() <= one["spec"]["template"]["metadata"]["labels"].items() for one in WORKLOADS
         )
 
 
-@pytest.mark.parametrize("document", SETS, ids=lambda document: document["metadata"]["name"])
+@pytest.mark.parametrize("document", WORKLOADS, ids=lambda document: document["metadata"]["name"])
 def test_pods_are_confined(document: dict[str, Any]) -> None:
     pod = document["spec"]["template"]["spec"]
     assert pod["securityContext"]["runAsNonRoot"]
     assert pod["securityContext"]["runAsUser"] == 10001
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     assert pod["automountServiceAccountToken"] is False
+    assert pod["enableServiceLinks"] is False, "a Service named wsp-… would be taken for settings"
     for container in pod["containers"]:
         context = container["securityContext"]
         assert context["readOnlyRootFilesystem"]
@@ -102,7 +107,7 @@ def test_pods_are_confined(document: dict[str, Any]) -> None:
         assert container["resources"]["limits"]["memory"]
 
 
-@pytest.mark.parametrize("document", SETS, ids=lambda document: document["metadata"]["name"])
+@pytest.mark.parametrize("document", WORKLOADS, ids=lambda document: document["metadata"]["name"])
 def test_the_settings_of_pods_can_be_used(document: dict[str, Any], tmp_path: Path) -> None:
     container = document["spec"]["template"]["spec"]["containers"][0]
     environ = {entry["name"]: entry.get("value", "node-0") for entry in container["env"]}
