@@ -31,12 +31,12 @@ class Registry:
         self.now = 0.0
         self._ids = itertools.count(1)
 
-    def open(self, initiator: Initiator) -> bytes:
-        return self.sessions.open(initiator.hello(), f"s{next(self._ids)}", b"R" * NONCE_BYTES, self.now)
+    def open(self, initiator: Initiator, address: str = "192.0.2.1") -> bytes:
+        return self.sessions.open(initiator.hello(), f"s{next(self._ids)}", b"R" * NONCE_BYTES, address, self.now)
 
-    def connect(self, node: Instance = NODE, secret: str = "secret") -> ControlSession:
+    def connect(self, node: Instance = NODE, secret: str = "secret", address: str = "192.0.2.1") -> ControlSession:
         initiator = Initiator(identity(node, "node", secret), b"N" * NONCE_BYTES)
-        return ControlSession(initiator, self.open(initiator))
+        return ControlSession(initiator, self.open(initiator, address))
 
     def answer(self, method: str, body: bytes, outcome: Outcome = OK) -> bytes:
         return self.sessions.receive(method, body, self.now).seal(outcome)
@@ -215,11 +215,19 @@ def test_strangers_cannot_push_out_a_session() -> None:
     assert not unknown(registry, session)
 
 
+def test_strangers_from_elsewhere_cannot_push_out_an_opening() -> None:
+    registry = Registry()
+    session = registry.connect()
+    for number in range(1000):
+        registry.connect(Instance(f"stranger-{number}", "1"), address="198.51.100.7")
+    assert not unknown(registry, session)
+
+
 @given(st.binary(max_size=300))
 def test_the_registry_survives_any_bytes(message: bytes) -> None:
     registry = Registry()
     with contextlib.suppress(HandshakeError):
-        registry.sessions.open(message, "s", b"R" * NONCE_BYTES, 0.0)
+        registry.sessions.open(message, "s", b"R" * NONCE_BYTES, "", 0.0)
     with contextlib.suppress(HandshakeError, RequestError):
         registry.sessions.receive("register", message, 0.0)
 

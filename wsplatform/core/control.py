@@ -22,6 +22,7 @@ from typing import Annotated, Final, TypeVar
 
 import msgspec
 
+from wsplatform.core.guests import Guests
 from wsplatform.core.handshake import Identity, Initiator, Opener, PeerIdentity, Responder, Sealer
 from wsplatform.errors import HandshakeError, RequestError
 from wsplatform.model import Instance
@@ -129,28 +130,31 @@ class _Session:
 
 
 class ControlSessions:
-    """The registry's side: all sessions. When there are too many, openings give way to openings, sessions to sessions,
+    """The registry's side: all sessions. When there are too many, openings give way to openings, sessions to sessions.
 
-    the longest unused first: strangers, who get no further than openings, cannot push out a node's session. The node
-    whose session is gone is told so (unknown_session) and opens another one.
+    So strangers, who get no further than openings, cannot push out a node's session; nor its opening, from elsewhere
+    (core/guests.py). Of sessions the longest unused goes first. The node whose session is gone is told so
+    (unknown_session) and opens another one.
     """
 
     def __init__(self, local: Identity, limits: SessionLimits) -> None:
         self._local = local
         self._limits = limits
         self._openings: dict[str, tuple[Responder, float]] = {}
+        self._guests: Guests[str] = Guests(limits.openings)
         self._sessions: dict[str, _Session] = {}
         self._of_instance: dict[Instance, str] = {}
 
     def __len__(self) -> int:
         return len(self._openings) + len(self._sessions)
 
-    def open(self, hello: bytes, session: str, nonce: bytes, now: float) -> bytes:
-        """The opening for a hello. `session` and `nonce` are fresh chance. Raises HandshakeError."""
+    def open(self, hello: bytes, session: str, nonce: bytes, address: str, now: float) -> bytes:
+        """The opening for a hello from `address`. `session` and `nonce` are fresh chance. Raises HandshakeError."""
         responder = Responder(self._local, nonce)
         challenge = responder.challenge(hello)
-        if len(self._openings) >= self._limits.openings:
-            del self._openings[next(iter(self._openings))]
+        gone = self._guests.add(session, address)
+        if gone is not None:
+            del self._openings[gone]
         self._openings[session] = (responder, now + self._limits.opening_seconds)
         return _encoder.encode(Opening(session, challenge))
 
@@ -177,6 +181,7 @@ class ControlSessions:
         if not call.proof:
             raise HandshakeError("malformed", "The first call of a session came without its proof.")
         del self._openings[call.session]
+        self._guests.discard(call.session)
         responder.accept(call.proof)
         keys = responder.keys
         session = _Session(responder.peer, Opener(keys.receive), Sealer(keys.send), now + self._limits.session_seconds)

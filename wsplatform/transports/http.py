@@ -16,6 +16,7 @@ from typing import Final
 
 from loguru import logger
 
+from wsplatform.core.guests import Guests
 from wsplatform.core.handshake import (
     MAX_MESSAGE_BYTES,
     NONCE_BYTES,
@@ -36,7 +37,7 @@ from wsplatform.transports.http_dial import DialledExchange, Target
 from wsplatform.transports.http_exchange import ID_BYTES, PATH, Exchange, Terms
 
 MAX_STRANGERS: Final = 128
-"""Handshakes under way; one more, and the oldest is ended."""
+"""Handshakes under way; one more, and one is ended (core/guests.py)."""
 
 MAX_WAITING: Final = 64
 
@@ -66,6 +67,7 @@ class HttpTransport:
         self._events: TransportEvents | None = None  # None: not started, or stopped
         self._up: dict[str, Exchange] = {}
         self._accepted: dict[bytes, AcceptedExchange] = {}  # by id, oldest first
+        self._strangers: Guests[Exchange] = Guests(MAX_STRANGERS)
         self._dialled: set[DialledExchange] = set()
 
     # Transport
@@ -134,9 +136,9 @@ class HttpTransport:
         exchange_id = secrets.token_bytes(ID_BYTES)
         self._accepted[exchange_id] = exchange
         self._context.sweep.add(exchange)
-        strangers = [other for other in self._accepted.values() if other.peer is None]
-        if len(strangers) > MAX_STRANGERS:
-            strangers[0].end(exchanges.TOO_SLOW)
+        gone = self._strangers.add(exchange, call.remote)
+        if gone is not None:
+            gone.end(exchanges.TOO_SLOW)
         return Reply(exchange_id + challenge)
 
     async def _prove(self, call: Call) -> Reply:
@@ -186,6 +188,7 @@ class HttpTransport:
 
     def ended(self, exchange: Exchange, reason: str, why: str) -> None:
         self._context.sweep.discard(exchange)
+        self._strangers.discard(exchange)
         if not exchange.leaving:
             self._forget(exchange)
         instance = exchange.peer
@@ -201,6 +204,7 @@ class HttpTransport:
     # Inside
 
     def _proved(self, exchange: AcceptedExchange) -> None:
+        self._strangers.discard(exchange)
         instance = exchange.peer
         assert instance is not None
         peer = self._dialling.named(instance)

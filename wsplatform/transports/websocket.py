@@ -17,6 +17,7 @@ from typing import Final
 
 from loguru import logger
 
+from wsplatform.core.guests import Guests
 from wsplatform.core.handshake import NONCE_BYTES, Identity, Initiator, Responder
 from wsplatform.core.throttle import Throttle
 from wsplatform.errors import HandshakeError, StartError
@@ -32,7 +33,7 @@ from wsplatform.transports.websocket_wire import AcceptedConnection, DialledConn
 
 PATH: Final = "/cluster/mesh"
 MAX_STRANGERS: Final = 128
-"""Handshakes under way; one more, and the oldest is ended."""
+"""Handshakes under way; one more, and one is ended (core/guests.py)."""
 
 MAX_WAITING: Final = 64
 
@@ -76,7 +77,7 @@ class WebSocketTransport:
         self._events: TransportEvents | None = None  # None: not started, or stopped
         self._up: dict[str, MeshConnection] = {}
         self._waiting: dict[Instance, AcceptedConnection] = {}
-        self._strangers: dict[MeshConnection, None] = {}  # oldest first
+        self._strangers: Guests[MeshConnection] = Guests(MAX_STRANGERS)
         self._open: set[MeshConnection] = set()
         self._written: list[MeshConnection] = []
         self._all_closed = asyncio.Event()
@@ -138,12 +139,12 @@ class WebSocketTransport:
         if self._events is None:
             connection.end(wire.GOING_AWAY)
         elif isinstance(connection, AcceptedConnection):
-            self._strangers[connection] = None
-            if len(self._strangers) > MAX_STRANGERS:
-                next(iter(self._strangers)).end(wire.TOO_SLOW)
+            gone = self._strangers.add(connection, connection.remote)
+            if gone is not None:
+                gone.end(wire.TOO_SLOW)
 
     def proved(self, connection: MeshConnection) -> None:
-        self._strangers.pop(connection, None)
+        self._strangers.discard(connection)
         instance = connection.peer
         assert isinstance(connection, AcceptedConnection)
         assert instance is not None
@@ -190,7 +191,7 @@ class WebSocketTransport:
         self._written.append(connection)
 
     def ended(self, connection: MeshConnection, end: End, error: HandshakeError | None) -> None:
-        self._strangers.pop(connection, None)
+        self._strangers.discard(connection)
         instance = connection.peer
         if instance is not None and self._waiting.get(instance) is connection:
             del self._waiting[instance]

@@ -52,7 +52,9 @@ class _ControlFace:
     async def session(self, request: Request) -> HTTPResponse:
         hello = await read_body(request, MAX_CALL_BYTES)
         try:
-            opening = self._sessions.open(hello, secrets.token_hex(16), secrets.token_bytes(NONCE_BYTES), _now())
+            opening = self._sessions.open(
+                hello, secrets.token_hex(16), secrets.token_bytes(NONCE_BYTES), request.ip, _now()
+            )
         except HandshakeError as error:
             raise self._refuse(request, error) from error
         return raw(opening, content_type=CONTENT_TYPE)
