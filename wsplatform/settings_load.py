@@ -227,7 +227,7 @@ def _from_file(path: Path) -> dict[str, Any]:
     values = {}
     for section, table in tables.items():
         if section == "environment" or not isinstance(table, dict):
-            raise SettingsError(section, _shown(section, table), "a table, one of " + ", ".join(_HINTS))
+            raise SettingsError(section, _hidden(section, table), "a table, one of " + ", ".join(_HINTS))
         for name, value in table.items():
             values[f"{section}.{name}"] = value
     return values
@@ -242,7 +242,7 @@ def _environment_texts(environ: Mapping[str, str]) -> dict[str, str]:
         key = f"{section}.{name}"
         if variable.endswith(_FILE) and name not in _HINTS.get(section, {}):
             if variable.removesuffix(_FILE) in environ:
-                raise SettingsError(variable, value, f"{variable.removesuffix(_FILE)} or a file of it, not both")
+                raise SettingsError(variable, _path(value), f"{variable.removesuffix(_FILE)} or a file of it, not both")
             texts[key.removesuffix(_FILE.lower())] = _file_text(variable, value)
         else:
             texts[key] = value
@@ -253,9 +253,9 @@ def _file_text(variable: str, path: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8").strip()
     except OSError as error:
-        raise SettingsError(variable, path, f"the name of a readable file ({error.strerror})") from error
+        raise SettingsError(variable, _path(path), f"the name of a readable file ({error.strerror})") from error
     except UnicodeDecodeError as error:
-        raise SettingsError(variable, path, "the name of a file of UTF-8 text") from error
+        raise SettingsError(variable, _path(path), "the name of a file of UTF-8 text") from error
 
 
 def _from_texts(texts: Mapping[str, str]) -> dict[str, Any]:
@@ -281,9 +281,9 @@ def _hint(key: str, value: Any) -> Any:
     section, _, name = key.partition(".")
     hints = _HINTS.get(section)
     if hints is None:
-        raise SettingsError(key, _shown(key, value), "a section that exists: " + ", ".join(_HINTS))
+        raise SettingsError(key, _hidden(key, value), "a section that exists: " + ", ".join(_HINTS))
     if name not in hints:
-        raise SettingsError(key, _shown(key, value), f"a key of [{section}]: " + ", ".join(sorted(hints)))
+        raise SettingsError(key, _hidden(key, value), f"a key of [{section}]: " + ", ".join(sorted(hints)))
     return hints[name]
 
 
@@ -308,6 +308,16 @@ def _shown(key: str, value: Any) -> str:
     if key in SECRET_KEYS or re.search(r"secret|key|password|token|database|credentials", key):
         return MASK
     return repr(value)
+
+
+def _hidden(key: str, value: Any) -> str:
+    """The same under a name that there is not, which may be that of a secret, misspelt: no text is shown."""
+    return repr(value) if isinstance(value, int | float) or key == "environment" else MASK
+
+
+def _path(text: str) -> str:
+    """The same of what should be the name of a file, and may be the secret itself: shown if it begins like a path."""
+    return text if text.startswith(("/", "./", "../")) else MASK
 
 
 def expectation(error: msgspec.ValidationError, hint: Any) -> str:

@@ -193,6 +193,30 @@ def test_the_environment_is_checked_as_strictly(environ: dict[str, str], key: st
     assert caught.value.key == key
 
 
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"WSP_CLUSTER__SECRET": SECRET},
+        {"WSP_CLUSTER__SHARED": SECRET},
+        {"WSP_CLUSTER__NATS_URL": f"nats://me:{SECRET}@host"},
+        {"WSP_CLUSTERS__SHARED": f'["{SECRET}"]'},
+        {"WSP_CLUSTER__SECRETS_FILE": SECRET},
+        {"WSP_CLUSTER__SECRETS_FILE": SECRET, "WSP_CLUSTER__SECRETS": SECRET},
+    ],
+)
+def test_a_secret_under_a_wrong_name_does_not_show(environ: dict[str, str]) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load("development", CONFIG, environ=environ)
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["passphrase = '{}'", "[cluster]\nshared = '{}'", "[clusters]\nshared = ['{}']"])
+def test_nor_in_a_file(tmp_path: Path, text: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load("development", CONFIG, file=written(tmp_path, text.format(SECRET)))
+    assert SECRET not in str(caught.value)
+
+
 def test_a_value_and_a_file_for_one_key_is_one_too_many(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text(OTHER)
     environ = {"WSP_CLUSTER__SECRETS": SECRET, "WSP_CLUSTER__SECRETS_FILE": str(tmp_path / "secret")}
