@@ -33,7 +33,7 @@ from wsplatform.settings import HAProxyTable
 
 folder = Path(sys.argv[1])
 table = HAProxyTable(config_file=str(folder / "haproxy.cfg"), master_socket=sys.argv[2], status_bind="")
-node = Member(node_id="n1", incarnation="a", cluster_url="", client_url="http://127.0.0.1:1", ready=True)
+node = Member(node_id="n1", incarnation="a", cluster_url="", client_url=sys.argv[3], ready=True)
 (folder / "haproxy.cfg").write_text("# Written by wsplatform, before\\n")
 left = (folder / "rest").open("wb", buffering=0)
 try:
@@ -165,10 +165,10 @@ async def test_a_socket_without_permission_is_named() -> None:
         assert await balancer.answers("n1")
 
 
-async def test_a_broken_haproxy_is_named_and_the_running_one_stays(tmp_path: Path) -> None:
-    broken = tmp_path / "haproxy"
-    broken.write_text("#!/bin/sh\nkill -SEGV $$\n")
-    broken.chmod(0o755)
+async def test_a_broken_haproxy_is_named_and_the_running_one_goes_on_with_the_nodes_that_there_are(
+    tmp_path: Path,
+) -> None:
+    broken = program(tmp_path / "haproxy", "kill -SEGV $$")
     async with Balancer(TABLE) as balancer, Backend("n1") as node, Backend("n2") as other:
         await balancer.serve(node)
         await balancer.plugin.stop()
@@ -178,15 +178,50 @@ async def test_a_broken_haproxy_is_named_and_the_running_one_stays(tmp_path: Pat
                 await Keeper(table).apply([node.member(), other.member()])
             assert caught.value.code == code
         assert "n2" not in Path(balancer.process.table.config_file).read_text()
-        assert list(await Master(balancer.process.table.master_socket).servers()) == ["n1"]
+        assert list(await Master(balancer.process.table.master_socket).servers()) == ["n1", "n2"]
         assert await balancer.answers("n1")
+
+
+@pytest.mark.parametrize("script", ["exit 0", "head -c 3000 /dev/urandom", "exec yes"])
+async def test_what_is_no_haproxy_is_never_what_a_reload_begins(tmp_path: Path, script: str) -> None:
+    """The master would become it, and the balancer be gone."""
+    async with Balancer(TABLE) as balancer, Backend("n1") as node:
+        await balancer.serve(node)
+        await balancer.plugin.stop()
+        config = Path(balancer.process.table.config_file)
+        good = config.read_text()
+        wrong = str(program(tmp_path / "haproxy", script))
+        for edited, changes in ((f"{good}# by hand\n", {}), (good, {"tunnel_seconds": 1234.0})):
+            config.write_text(edited)
+            table = msgspec.structs.replace(balancer.process.table, binary=wrong, **changes)
+            with pytest.raises(PlatformError, match="does not answer as HAProxy does") as caught:
+                await Keeper(table).apply([node.member()])
+            assert caught.value.code == "haproxy_missing"
+            assert config.read_text() == edited
+        assert (await Master(balancer.process.table.master_socket).processes()).reloads == 0
+        assert await balancer.answers("n1")
+
+
+def program(path: Path, script: str) -> Path:
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return path
 
 
 async def test_a_disk_that_is_full_is_told_and_nothing_is_half_written(tmp_path: Path) -> None:
     async with Balancer(TABLE) as balancer, Backend("n1") as node:
         await balancer.serve(node)
-        mount = f'mount -t tmpfs -o size=16k none {tmp_path} && exec {sys.executable} -c "$0" {tmp_path} $1'
-        arguments = ("unshare", "-m", "sh", "-c", mount, FULL_DISK, balancer.process.table.master_socket)
+        mount = f'mount -t tmpfs -o size=16k none {tmp_path} && exec {sys.executable} -c "$0" {tmp_path} $1 $2'
+        arguments = (
+            "unshare",
+            "-m",
+            "sh",
+            "-c",
+            mount,
+            FULL_DISK,
+            balancer.process.table.master_socket,
+            node.member().client_url,
+        )
         done = await asyncio.create_subprocess_exec(*arguments, stdout=-1, stderr=-1)
         output, errors = await done.communicate()
         assert done.returncode == 0, errors

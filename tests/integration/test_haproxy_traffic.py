@@ -486,6 +486,27 @@ async def test_a_certificate_is_exchanged_without_a_reload(tmp_path: Path) -> No
             assert told["haproxy_certificate_expiry_timestamp"] == until
 
 
+async def test_a_key_that_does_not_match_is_told_and_a_longer_chain_is_served(tmp_path: Path) -> None:
+    """The certificate itself stays; a HAProxy that is started anew would not start, or serve the old chain on."""
+    certificate, other = self_signed(tmp_path / "site.pem"), self_signed(tmp_path / "other.pem").read_text()
+    good, mark = certificate.read_text(), "-----BEGIN PRIVATE"
+    table = HAProxyTable(tls_bind=f"127.0.0.1:{free_port()}", certificate=str(certificate), check_seconds=0.2)
+    async with Balancer(table) as balancer, Backend("n1") as node:
+        await balancer.serve(node)
+        certificate.write_text(good.partition(mark)[0] + mark + other.partition(mark)[2])
+        await eventually(lambda: "[haproxy_config_refused]" in balancer.plugin.status().detail, within=10)
+        certificate.write_text(good)
+        await eventually(lambda: balancer.plugin.status().healthy, within=15)
+        certificate.write_text(good + other.partition(mark)[0])
+        master = Master(balancer.process.table.master_socket)
+
+        async def served() -> bool:
+            return "Chain Subject: /CN=wsplatform test" in await master.ask(f"@1 show ssl cert {certificate}")
+
+        await eventually(served, within=10)
+        assert balancer.plugin.status().healthy
+
+
 async def _trusted(balancer: Balancer, port: int, context: ssl.SSLContext) -> bool:
     try:
         async with balancer.http.get(f"https://127.0.0.1:{port}/", ssl=context) as response:

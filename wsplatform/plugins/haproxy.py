@@ -34,7 +34,7 @@ SPACING_SECONDS = 1.0
 """From one reload to the next: each may leave an old worker behind, for as long as its websockets stay."""
 
 RETRY_FIRST_SECONDS = 1.0
-RETRY_CAP_SECONDS = 30.0
+RETRY_CAP_SECONDS = 10.0
 
 
 def create(settings: Settings) -> Plugin | None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import time
-from asyncio.subprocess import PIPE, STDOUT
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
 from pathlib import Path
 
 from wsplatform.core.haproxy_runtime import Running, Worker, certificate, done, expiry, payload, running, worker
@@ -18,6 +19,8 @@ _CHECK_SECONDS = 30.0
 _ASK_SECONDS = 5.0
 _RELOAD_SECONDS = 15.0
 _POLL_SECONDS = 0.05
+_MOST_OUTPUT = 1_048_576
+_VALID = "Configuration file is valid"
 
 
 def find(binary: str) -> str:
@@ -34,17 +37,20 @@ def find(binary: str) -> str:
 async def check(binary: str, config: Path) -> None:
     """Have HAProxy read a configuration file without using it.
 
-    Raises StartError (haproxy_missing) and PlatformError (haproxy_config_refused, with HAProxy's first complaint).
+    Raises StartError (haproxy_missing, where there is none or something else) and PlatformError
+    (haproxy_config_refused, with HAProxy's first complaint).
     """
     program = await asyncio.to_thread(find, binary)
     try:
-        process = await asyncio.create_subprocess_exec(program, "-c", "-f", str(config), stdout=PIPE, stderr=STDOUT)
+        process = await asyncio.create_subprocess_exec(
+            program, "-c", "-V", "-f", str(config), stdin=DEVNULL, stdout=PIPE, stderr=STDOUT
+        )
     except OSError as error:
         message = f"HAProxy ({program}) cannot be started ({error.strerror}): is haproxy.binary right?"
         raise StartError("haproxy_missing", message) from error
     try:
         async with asyncio.timeout(_CHECK_SECONDS):
-            output, _ = await process.communicate()
+            output = await _output(process)
     except TimeoutError as error:
         message = f"HAProxy did not finish its check of the configuration within {_CHECK_SECONDS:.0f} s."
         raise PlatformError("haproxy_config_refused", message, temporary=True) from error
@@ -52,17 +58,39 @@ async def check(binary: str, config: Path) -> None:
         if process.returncode is None:
             process.kill()
             await process.wait()
+    # At a reload the master becomes what is in this place: that must be HAProxy, and not something that ends well.
+    if output is None or (not process.returncode and _VALID not in output):
+        message = f"What is at {program} does not answer as HAProxy does: is haproxy.binary right?"
+        raise StartError("haproxy_missing", message)
     if process.returncode:
-        complaint = first_alert(output.decode(errors="replace"))
-        raise PlatformError("haproxy_config_refused", f"HAProxy refuses the configuration: {complaint}")
+        raise PlatformError("haproxy_config_refused", f"HAProxy refuses the configuration: {first_alert(output)}")
+
+
+async def _output(process: Process) -> str | None:
+    """What it writes until its end; None: more than HAProxy has to say."""
+    assert process.stdout is not None
+    output, endless = bytearray(), False
+    while chunk := await process.stdout.read(_MOST_OUTPUT):  # to the end also then: it closes the pipe
+        output += chunk
+        if len(output) > _MOST_OUTPUT:
+            output.clear()
+            endless = True
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+    await process.wait()
+    return None if endless else output.decode(errors="replace")
 
 
 def first_alert(output: str) -> str:
-    """The first thing that HAProxy complained of in its output."""
+    """The first thing that HAProxy complained of in its output, for people."""
     for line in output.splitlines():
         if line.startswith("[ALERT]"):
-            return line.partition(" : ")[2].removeprefix("config : ").strip()[:500]
-    return output.strip()[-500:] or "it said nothing"
+            return _readable(line.partition(" : ")[2].removeprefix("config : "))[:500]
+    return _readable(output)[-500:] or "it said nothing"
+
+
+def _readable(text: str) -> str:
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
 
 
 class Master:

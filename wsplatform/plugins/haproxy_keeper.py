@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 
 from wsplatform.core.haproxy_config import MARK, Plan, plan, state_file, untouched
@@ -86,6 +87,7 @@ class Keeper:
         self._written: str | None = None
         self._applied: tuple[Server, ...] = ()
         self._leaving: tuple[str, ...] = ()
+        self._pem = ""  # SHA-256 of the last file that was good: key and chain may change without the certificate
         self._pid = 0
 
     async def look(self, members: Iterable[Member]) -> Sight:
@@ -98,8 +100,9 @@ class Keeper:
     async def apply(self, members: Iterable[Member]) -> Outcome:
         """Make HAProxy agree with the members. Raises PlatformError; what runs is then as it was, or nearer to it.
 
-        No member at all changes nothing: that comes from a registry that has just begun, while HAProxy's own checks
-        know better which nodes serve.
+        What commands can do comes before the file, so that nodes come and go while that cannot be written, or while a
+        certificate is broken. No member at all changes nothing: that comes from a registry that has just begun, while
+        HAProxy's own checks know better which nodes serve.
         """
         own = await asyncio.to_thread(files.snippets, self._table.snippets)
         away: PlatformError | None = None
@@ -113,22 +116,20 @@ class Keeper:
         if not wanted.servers and text is not None and text.startswith(MARK):
             return Outcome((), wanted.refused, idle=True)
         told = self._drift(text, worker, present)
+        done, refusal = await self._try(wanted, worker, present)
         if text != wanted.text:
             self._must_reload |= text is not None and not untouched(text)
             await self._replace(wanted.text)
         self._written = wanted.text
         if away is not None:
             raise away
-        return await self._bring(wanted, worker, present, told)
-
-    async def _bring(self, wanted: Plan, worker: Worker, present: dict[str, Running], told: tuple[str, ...]) -> Outcome:
         missing = any(server.named and server.name not in present for server in wanted.servers)
         reloading = self._must_reload or missing or worker.structure != wanted.structure
         if reloading:
-            await self._reload(wanted)
-            worker, present = await self._see()
-        done = await self._perform(wanted.servers, present)
-        self._applied, self._leaving, self._pid = wanted.servers, done.leaving, worker.pid
+            again = await self._reload(wanted)
+            done = _Performed(done.changed + again.changed, again.leaving, again.present)
+        elif refusal is not None:
+            raise refusal
         rotated, until = await self._certificate()
         return Outcome(
             wanted.servers,
@@ -162,13 +163,35 @@ class Keeper:
         finally:
             await asyncio.to_thread(files.discard, beside)
 
-    async def _reload(self, wanted: Plan) -> None:
+    async def _try(
+        self, wanted: Plan, worker: Worker, present: dict[str, Running]
+    ) -> tuple[_Performed, PlatformError | None]:
+        """What commands can do before the file is written; what does not work a reload may mend, if there is one."""
+        nothing = _Performed((), (), present)
+        if not worker.structure:  # not reached, or begun by somebody else
+            return nothing, None
+        try:
+            return await self._follow(wanted, worker, present), None
+        except PlatformError as error:
+            return nothing, error
+
+    async def _follow(self, wanted: Plan, worker: Worker, present: dict[str, Running]) -> _Performed:
+        """Have the running HAProxy agree, as far as commands go."""
+        done = await self._perform(wanted.servers, present)
+        self._applied, self._leaving, self._pid = wanted.servers, done.leaving, worker.pid
+        return done
+
+    async def _reload(self, wanted: Plan) -> _Performed:
+        """Have the file read again; then as `_follow`."""
         self._must_reload = True
+        await check(self._table.binary, self._config)
         state = server_state(await self._master.server_states(), wanted.servers)
         beside = await asyncio.to_thread(files.write_beside, self._state, state)
         await asyncio.to_thread(files.put_in_place, beside, self._state)
         await self._master.reload()
         self._must_reload = False
+        worker, present = await self._see()
+        return await self._follow(wanted, worker, present)
 
     async def _perform(self, wanted: tuple[Server, ...], present: dict[str, Running]) -> _Performed:
         changed: list[str] = []
@@ -203,8 +226,13 @@ class Keeper:
             return False, None
         in_use, until = await self._master.certificate(str(file))
         pem, found = await asyncio.to_thread(files.fingerprint, file)
-        if found == in_use:
+        digest = sha256(pem.encode()).hexdigest()
+        if found == in_use and digest == self._pem:
             return False, until
         await check(self._table.binary, self._config)  # tells what is wrong with it, or that its key does not match
-        await self._master.replace_certificate(str(file), pem)
-        return True, (await self._master.certificate(str(file)))[1]
+        exchanged = found != in_use or self._pem != ""
+        if exchanged:
+            await self._master.replace_certificate(str(file), pem)
+            _, until = await self._master.certificate(str(file))
+        self._pem = digest
+        return exchanged, until
