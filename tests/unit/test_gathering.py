@@ -70,6 +70,13 @@ async def test_what_goes_meanwhile_is_left_out_and_the_page_is_whole_all_the_sam
     assert page == Part(("a",), "b")
 
 
+async def test_a_page_of_which_all_has_gone_is_the_next_one() -> None:
+    there = Listing(lambda: list("abcdef"), lambda _: True, lambda name: name if name >= "e" else None, len)
+    assert (await gathered(there, limit=2))[0] == Part(("e", "f"), None)
+    nothing = Listing(lambda: list("abcdef"), lambda _: True, lambda _: None, len)
+    assert (await gathered(nothing, limit=2))[0] == Part((), None)
+
+
 async def test_a_list_that_fails_costs_itself_only() -> None:
     gathering = Gathering()
     done: asyncio.Future[Part[str]] = asyncio.get_running_loop().create_future()

@@ -30,18 +30,22 @@ def page_of(names: set[str], after: str, limit: int) -> Page[str]:
 def test_page_after_page_gives_every_name_once_with_all_who_have_it(
     nodes: list[tuple[set[str], int]], limit: int
 ) -> None:
-    seen: dict[str, int] = {}
+    seen: dict[str, set[str]] = {}
     after: str | None = ""
     while after is not None:
-        pages = [page_of(names, after, min(limit, room)) for names, room in nodes]
-        found, following = merge(pages, limit)
-        assert len(found) <= limit
-        assert list(found) == sorted(found)
-        assert not seen.keys() & found.keys()
-        assert following is None or following > after
-        seen |= {name: len(items) for name, items in found.items()}
-        after = following
-    assert seen == {name: sum(name in names for names, _ in nodes) for names, _ in nodes for name in names}
+        pages = {str(no): page_of(names, after, min(limit, room)) for no, (names, room) in enumerate(nodes)}
+        merged = merge(pages, after, limit)
+        assert len(merged.found) <= limit
+        assert list(merged.found) == sorted(merged.found)
+        assert not seen.keys() & merged.found.keys()
+        assert merged.after is None or merged.after > after
+        assert merged.faulty == ()
+        seen |= {name: set(items) for name, items in merged.found.items()}
+        after = merged.after
+    whose = {
+        name: {str(no) for no, (names, _) in enumerate(nodes) if name in names} for names, _ in nodes for name in names
+    }
+    assert seen == whose
 
 
 @given(NAMES, NAMES, NAMES)
@@ -52,8 +56,42 @@ def test_what_comes_and_goes_between_two_pages_disturbs_nothing_else(
     after: str | None = ""
     names = first
     while after is not None:
-        found, after = merge([page_of(names, after, 3)], 3)
-        seen += found
+        merged = merge({"n": page_of(names, after, 3)}, after, 3)
+        seen += merged.found
+        after = merged.after
         names = (first - gone) | new
     assert len(set(seen)) == len(seen)
     assert first - gone <= set(seen) <= first | new
+
+
+SOME = st.text("abc", max_size=2)
+ANY_PAGE = st.builds(Page, st.lists(st.tuples(SOME, st.just("made up")), max_size=6), st.none() | SOME)
+"""Unsorted, with names twice, behind where it says that it ends, before where it was to begin, more than the limit."""
+
+
+@given(NAMES, st.integers(1, 3), st.integers(1, 6), st.data())
+def test_a_node_that_answers_anything_neither_holds_up_a_list_nor_hides_what_others_have(
+    names: set[str], room: int, limit: int, data: st.DataObject
+) -> None:
+    seen: list[str] = []
+    after: str | None = ""
+    pages = 0
+    while after is not None:
+        strange = data.draw(ANY_PAGE)
+        merged = merge({"honest": page_of(names, after, min(limit, room)), "strange": strange}, after, limit)
+        assert merged.after is None or merged.after > after
+        assert "honest" not in merged.faulty
+        assert len(merged.found) <= limit
+        assert all(key > after for key in merged.found)
+        seen += [name for name, items in merged.found.items() if "honest" in items]
+        after = merged.after
+        pages += 1
+    assert seen == sorted(names)
+    assert pages <= len(names) + 3 * 3 + 3 + 1  # the names that it can make up
+
+
+def test_a_node_that_repeats_itself_is_named() -> None:
+    same: Page[str] = Page([("a", "x"), ("b", "x")], "b")
+    assert merge({"n1": same, "n2": page_of({"c"}, "b", 9)}, "b", 9).faulty == ("n1",)
+    assert merge({"n1": same, "n2": page_of({"c"}, "b", 9)}, "b", 9).found == {"c": {"n2": "c"}}
+    assert merge({"n1": Page([], "z")}, "b", 9).after is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -17,19 +17,39 @@ class Page(Generic[T]):
     upto: str | None
 
 
-def merge(pages: Iterable[Page[T]], limit: int) -> tuple[dict[str, list[T]], str | None]:
-    """The first `limit` keys, in order, with the items of each; and the key after which to go on, None at the end.
+@dataclass(frozen=True, slots=True)
+class Merged(Generic[T]):
+    """found: by key, in order, the items by the name of their page. after: the key after which to go on; None: that
 
-    No key is passed over: what one of the pages does not reach is for the next time, if need be all of it.
+    was all. faulty: names of pages that cannot be, by which nothing is said of what is on them.
     """
-    pages = tuple(pages)
-    bound = min((page.upto for page in pages if page.upto is not None), default=None)
-    found: dict[str, list[T]] = {}
-    for page in pages:
-        for key, item in page.items:
+
+    found: dict[str, dict[str, T]]
+    after: str | None
+    faulty: tuple[str, ...]
+
+
+def merge(pages: Mapping[str, Page[T]], after: str, limit: int) -> Merged[T]:
+    """The first `limit` keys behind `after`.
+
+    No key is passed over: what one of the pages does not reach is for the next time, if need be all of it. A page that
+    leads no further, with nothing on it or to where one was before, is faulty: with it the list would never end.
+    """
+    found: dict[str, dict[str, T]] = {}
+    kept: list[tuple[str, str | None, dict[str, T]]] = []
+    faulty: list[str] = []
+    for name, page in pages.items():
+        items = {key: item for key, item in page.items if key > after and (page.upto is None or key <= page.upto)}
+        if page.upto is not None and not items:
+            faulty.append(name)
+        else:
+            kept.append((name, page.upto, items))
+    bound = min((upto for _, upto, _ in kept if upto is not None), default=None)
+    for name, _, items in kept:
+        for key, item in items.items():
             if bound is None or key <= bound:
-                found.setdefault(key, []).append(item)
+                found.setdefault(key, {})[name] = item
     keys = sorted(found)
-    if len(keys) <= limit:
-        return {key: found[key] for key in keys}, bound
-    return {key: found[key] for key in keys[:limit]}, keys[limit - 1]
+    if len(keys) > limit:
+        keys, bound = keys[:limit], keys[limit - 1]
+    return Merged({key: found[key] for key in keys}, bound, tuple(sorted(faulty)))

@@ -66,15 +66,8 @@ class Gathering:
 
         Raises CommandError TOO_MANY_REQUESTS, which is temporary.
         """
-        smallest = Smallest(limit)
-
-        def look(part: Sequence[str]) -> None:
-            bound = smallest.bound
-            smallest.add(
-                name for name in part if name > after and (bound is None or name < bound) and listing.wanted(name)
-            )
-
-        self.go_through(listing.names, look, lambda: done(_part(listing, *smallest.result())))
+        self._check()
+        self._gather(listing, after, limit, done)
 
     def go_through(
         self, names: Callable[[], Sequence[str]], look: Callable[[Sequence[str]], None], done: Callable[[], None]
@@ -83,8 +76,34 @@ class Gathering:
 
         Raises CommandError TOO_MANY_REQUESTS, which is temporary.
         """
+        self._check()
+        self._begin(names, look, done)
+
+    def _gather(self, listing: Listing[T], after: str, limit: int, done: Callable[[Part[T]], None]) -> None:
+        smallest = Smallest(limit)
+
+        def look(part: Sequence[str]) -> None:
+            bound = smallest.bound
+            smallest.add(
+                name for name in part if name > after and (bound is None or name < bound) and listing.wanted(name)
+            )
+
+        def finish() -> None:
+            part = _part(listing, *smallest.result())
+            if part.items or part.upto is None:
+                done(part)
+            else:  # all that would be on it has gone: whoever reads page after page would see no progress
+                self._gather(listing, part.upto, limit, done)
+
+        self._begin(listing.names, look, finish)
+
+    def _check(self) -> None:
         if len(self._waiting) >= MAX_WAITING:
             raise CommandError(TOO_MANY_REQUESTS, "the node is busy with other lists: try again")
+
+    def _begin(
+        self, names: Callable[[], Sequence[str]], look: Callable[[Sequence[str]], None], done: Callable[[], None]
+    ) -> None:
         self._waiting.append(_steps(names, look, done))
         if len(self._waiting) == 1:
             asyncio.get_running_loop().call_soon(self._turn)

@@ -13,7 +13,7 @@ from wsplatform.core.merge import Page, merge
 from wsplatform.errors import CommandError, RequestError
 from wsplatform.model import RESERVED_PREFIX, ChannelRule
 from wsplatform.web.admin.cluster import Cluster, answers_of
-from wsplatform.web.admin.requests import cursor_of, place_of
+from wsplatform.web.admin.requests import next_cursor, place_of
 from wsplatform.web.admin.routes import Call, Parameter, Reply, Route, json_reply
 from wsplatform.web.admin.rules import Rules
 from wsplatform.web.admin.types import MAX_TEXT, PageQuery
@@ -37,7 +37,7 @@ class ChannelItem(msgspec.Struct, frozen=True, kw_only=True):
 
 class ChannelPage(msgspec.Struct, frozen=True, kw_only=True):
     """next: cursor of the next page, null at the end; a page may be short all the same. missing: nodes that did not
-    answer in time, whose subscribers are not counted."""
+    answer in time, or not as they should, whose subscribers are not counted."""
 
     items: list[ChannelItem]
     next: str | None
@@ -99,20 +99,15 @@ class _Channels:
     async def page(self, call: Call[ChannelsQuery, None]) -> HTTPResponse:
         asked = call.query
         _check_pattern(asked.pattern)
-        question = wire.ListChannels(
-            contains=asked.contains,
-            pattern=asked.pattern,
-            after=place_of(asked.cursor, str) if asked.cursor else "",
-            limit=asked.limit,
-        )
+        after = place_of(asked.cursor, str) if asked.cursor else ""
+        question = wire.ListChannels(contains=asked.contains, pattern=asked.pattern, after=after, limit=asked.limit)
         answers, missing = answers_of(await self._cluster.ask(question), wire.ChannelPage)
-        pages = [
-            Page([(name, (node_id, count)) for name, count in answer.channels], answer.upto)
-            for node_id, answer in answers.items()
-        ]
-        found, after = merge(pages, asked.limit)
-        items = [_item(name, dict(counts)) for name, counts in found.items()]
-        return json_reply(ChannelPage(items=items, next=None if after is None else cursor_of(after), missing=missing))
+        pages = {node_id: Page(answer.channels, answer.upto) for node_id, answer in answers.items()}
+        merged = merge(pages, after, asked.limit)
+        items = [_item(name, counts) for name, counts in merged.found.items()]
+        return json_reply(
+            ChannelPage(items=items, next=next_cursor(merged), missing=sorted({*missing, *merged.faulty}))
+        )
 
     async def one(self, call: Call[None, None]) -> HTTPResponse:
         channel = call.path["channel"]

@@ -13,6 +13,7 @@ import msgspec
 from sanic import Request
 from sanic.exceptions import PayloadTooLarge
 
+from wsplatform.core.merge import Merged
 from wsplatform.errors import RequestError
 from wsplatform.web.admin.types import PageQuery
 
@@ -81,6 +82,11 @@ def page(items: Iterable[T], order: Callable[[T], K], kind: type[K], query: Page
 def cursor_of(place: object) -> str:
     """The place after which the next page begins, as text that says nothing to anybody."""
     return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
+
+
+def next_cursor(merged: Merged[Any]) -> str | None:
+    """The same, of the pages of many; None: that was all."""
+    return None if merged.after is None else cursor_of(merged.after)
 
 
 def place_of(text: str, kind: type[K]) -> K:

@@ -12,7 +12,7 @@ from wsplatform.core.merge import Page, merge
 from wsplatform.errors import FORCE_NO_RECONNECT, FORCE_RECONNECT, RequestError
 from wsplatform.web.admin.audit import Audit
 from wsplatform.web.admin.cluster import Cluster, answers_of
-from wsplatform.web.admin.requests import cursor_of, place_of
+from wsplatform.web.admin.requests import next_cursor, place_of
 from wsplatform.web.admin.routes import Call, Parameter, Reply, Route, empty_reply, json_reply
 from wsplatform.web.admin.types import MAX_TEXT, PageQuery
 from wsplatform.wire import inspect as wire
@@ -52,7 +52,7 @@ class SessionItem(msgspec.Struct, frozen=True, kw_only=True):
 
 class SessionPage(msgspec.Struct, frozen=True, kw_only=True):
     """next: cursor of the next page, null at the end; a page may be short all the same. missing: nodes that did not
-    answer in time, whose sessions are not here."""
+    answer in time, or not as they should, whose sessions are not here."""
 
     items: list[SessionItem]
     next: str | None
@@ -116,21 +116,24 @@ class _Sessions:
 
     async def page(self, call: Call[SessionsQuery, None]) -> HTTPResponse:
         asked = call.query
+        after = place_of(asked.cursor, str) if asked.cursor else ""
         question = wire.ListSessions(
             user=None if asked.user is UNSET else asked.user,
             channel=asked.channel,
             contains=asked.contains,
-            after=place_of(asked.cursor, str) if asked.cursor else "",
+            after=after,
             limit=asked.limit,
         )
         answers, missing = answers_of(await self._cluster.ask(question, asked.node), wire.SessionPage)
-        pages = [
-            Page([(session.id, (node_id, session)) for session in answer.sessions], answer.upto)
+        pages = {
+            node_id: Page([(session.id, session) for session in answer.sessions], answer.upto)
             for node_id, answer in answers.items()
-        ]
-        found, after = merge(pages, asked.limit)
-        items = [SessionItem(**_fields(*one)) for same in found.values() for one in same]
-        return json_reply(SessionPage(items=items, next=None if after is None else cursor_of(after), missing=missing))
+        }
+        merged = merge(pages, after, asked.limit)
+        items = [SessionItem(**_fields(*one)) for same in merged.found.values() for one in same.items()]
+        return json_reply(
+            SessionPage(items=items, next=next_cursor(merged), missing=sorted({*missing, *merged.faulty}))
+        )
 
     async def one(self, call: Call[None, None]) -> HTTPResponse:
         node_id, details = await self._find(wire.DescribeSession(call.path["id"]), wire.SessionDetails)
