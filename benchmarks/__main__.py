@@ -5,13 +5,13 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 from benchmarks import own as own_cases
 from benchmarks.host import BenchmarkError, choose_cores, describe, descriptors
-from benchmarks.install import prepare
+from benchmarks.install import NAMES, prepare
 from benchmarks.report import Run, as_json, markdown
 from benchmarks.results import Results
 from benchmarks.scenarios import Bench, audience, channels, flood
@@ -19,10 +19,11 @@ from benchmarks.servers import OWN, SEND, Server, limits, own, peers
 
 _NEEDED_DESCRIPTORS = 9_500
 _FEW, _MANY = 1000, 9000
+_NONE = "none"
 
 
 def main() -> int:
-    arguments = _arguments()
+    arguments = read_arguments()
     began = time.monotonic()
     try:
         _check_descriptors()
@@ -48,23 +49,41 @@ def _check_descriptors() -> None:
         raise BenchmarkError(f"{have}, {_NEEDED_DESCRIPTORS} are needed: raise the limit (ulimit -Hn).")
 
 
-def _arguments() -> argparse.Namespace:
+def read_arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
+    """given: instead of the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="wsplatform beside other servers.")
     parser.add_argument("--quick", action="store_true", help="a few minutes instead of half an hour, and less exact")
     parser.add_argument("--rounds", type=int, help="how often everything is measured (4; quick: 2)")
     parser.add_argument("--effort", type=float, help="the length of each measurement (1; quick: 0.2)")
-    parser.add_argument("--servers", nargs="+", metavar="NAME", help="of the peers only these (or none)")
+    parser.add_argument(
+        "--servers",
+        nargs="+",
+        choices=[*NAMES, _NONE],
+        default=list(NAMES),
+        metavar="NAME",
+        help=f"of the peers only these, or {_NONE}: {', '.join(NAMES)}",
+    )
     parser.add_argument("--only", nargs="+", choices=sorted({*_SCENARIOS, *_OWN, "linear"}), help="only these cases")
     parser.add_argument(
         "--out", type=Path, metavar="FOLDER", help="where benchmarks.md and benchmarks.json are written"
     )
-    return parser.parse_args()
+    arguments = parser.parse_args(given)
+    if _NONE in arguments.servers and len(arguments.servers) > 1:
+        parser.error(f"argument --servers: {_NONE} stands by itself")
+    return arguments
+
+
+def peers_of(arguments: argparse.Namespace) -> list[str]:
+    """Those that some case is going to measure."""
+    compared = not arguments.only or not _SCENARIOS.keys().isdisjoint(arguments.only)
+    return [name for name in arguments.servers if name != _NONE] if compared else []
 
 
 def _measure(arguments: argparse.Namespace, folder: Path, began: float) -> Run:
     quick = arguments.quick
-    tools = prepare(folder)
-    others = [peer for peer in peers(tools) if not arguments.servers or peer.name in arguments.servers]
+    wanted = peers_of(arguments)
+    tools = prepare(folder, wanted)
+    others = [peer for peer in peers(tools) if peer.name in wanted]
     servers = [*limits(tools), own(), *others]
     results = Results()
     bench = Bench(choose_cores(), tools, folder, results, arguments.effort or (0.2 if quick else 1.0))

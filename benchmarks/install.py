@@ -5,19 +5,24 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from benchmarks.host import BenchmarkError
 
 HERE = Path(__file__).parent
 PEERS = HERE / "peers"
 _VENV = PEERS / ".venv"
+_NPM, _PYPI, _CENTRIFUGO = ("ws", "socket.io", "bun"), ("python-socketio", "websockets"), "centrifugo"
+NAMES: Final = (*_NPM, *_PYPI, _CENTRIFUGO)
+"""Of the peers."""
 
 
 @dataclass(slots=True)
 class Tools:
-    """What could be had. missing: peer -> why it is left out."""
+    """What could be had of what was asked for. missing: peer -> why it is left out."""
 
     generator: Path
     limit: Path
@@ -29,16 +34,22 @@ class Tools:
     missing: dict[str, str] = field(default_factory=dict)
 
 
-def prepare(folder: Path) -> Tools:
-    """Compile into `folder`, install the peers under benchmarks/peers. Raises BenchmarkError without a C compiler."""
+def prepare(folder: Path, wanted: Collection[str]) -> Tools:
+    """Compile into `folder`, install what the peers `wanted` need under benchmarks/peers.
+
+    Raises BenchmarkError without a C compiler.
+    """
     tools = _compile(folder)
-    _npm(tools)
-    _pypi(tools)
+    if not set(_NPM).isdisjoint(wanted):
+        _npm(tools)
+    if not set(_PYPI).isdisjoint(wanted):
+        _pypi(tools)
     found = shutil.which("centrifugo")
     if found:
         tools.centrifugo = Path(found)
     else:
-        tools.missing["centrifugo"] = "no binary of that name on PATH"
+        tools.missing[_CENTRIFUGO] = "no binary of that name on PATH"
+    tools.missing = {name: why for name, why in tools.missing.items() if name in wanted}
     return tools
 
 
@@ -70,7 +81,7 @@ def _npm(tools: Tools) -> None:
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         why = "node or npm is missing; on Debian or Ubuntu: apt-get install nodejs npm"
-        tools.missing.update({"ws": why, "socket.io": why, "bun": why})
+        tools.missing.update(dict.fromkeys(_NPM, why))
         return
     try:
         if not _is_current(PEERS / "node_modules" / ".installed", PEERS / "package-lock.json"):
@@ -78,7 +89,7 @@ def _npm(tools: Tools) -> None:
             run(npm, "ci", "--no-audit", "--no-fund", folder=PEERS)
             _stamp(PEERS / "node_modules" / ".installed", PEERS / "package-lock.json")
     except BenchmarkError as error:
-        tools.missing.update(dict.fromkeys(("ws", "socket.io", "bun"), str(error)))
+        tools.missing.update(dict.fromkeys(_NPM, str(error)))
         return
     tools.node = Path(node)
     # The package bun moves its binary out of the package of the platform when it is installed, if it may run scripts.
@@ -103,7 +114,7 @@ def _pypi(tools: Tools) -> None:
             run(python, "-m", "pip", "--disable-pip-version-check", "--quiet", "install", "-r", wanted)
             _stamp(stamp, wanted)
     except BenchmarkError as error:
-        tools.missing.update(dict.fromkeys(("python-socketio", "websockets"), str(error)))
+        tools.missing.update(dict.fromkeys(_PYPI, str(error)))
         return
     tools.python = python
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
+from benchmarks import install
+from benchmarks.__main__ import peers_of, read_arguments
 from benchmarks.budget import checks
 from benchmarks.report import Run, as_json, markdown
 from benchmarks.results import Case, Results
@@ -85,3 +88,44 @@ def test_what_was_left_out_or_failed_is_said_and_every_round_is_in_the_json() ->
     (case,) = data["cases"]
     assert [sample["cost"] for sample in case["servers"]["wsplatform"]["rounds"]] == [8, 9]
     assert case["servers"]["wsplatform"]["ratios"]["ws"]["rounds"] == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "peers"),
+    [
+        ("", list(install.NAMES)),
+        ("--servers none", []),
+        ("--servers ws bun", ["ws", "bun"]),
+        ("--only metrics", []),
+        ("--only metrics --servers ws", []),
+        ("--only metrics few --servers websockets", ["websockets"]),
+    ],
+)
+def test_only_peers_that_are_measured_are_wanted(given: str, peers: list[str]) -> None:
+    assert peers_of(read_arguments(given.split())) == peers
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [("--servers nobody", list(install.NAMES)), ("--servers none ws", ["stands by itself"]), ("--servers", ["NAME"])],
+)
+def test_peers_that_there_are_not_are_refused_with_those_that_there_are(
+    given: str, told: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        read_arguments(given.split())
+    said = capsys.readouterr().err
+    assert [word for word in told if word not in said] == []
+
+
+@pytest.mark.parametrize(("wanted", "installed"), [([], []), (["bun"], ["npm"]), (["websockets"], ["pypi"])])
+def test_only_what_peers_need_is_installed(
+    wanted: list[str], installed: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(install, "_npm", lambda _: done.append("npm"))
+    monkeypatch.setattr(install, "_pypi", lambda _: done.append("pypi"))
+    monkeypatch.setattr(install, "_compile", lambda folder: install.Tools(folder, folder, "cc"))
+    tools = install.prepare(tmp_path, wanted)
+    assert done == installed
+    assert set(tools.missing) <= set(wanted)
