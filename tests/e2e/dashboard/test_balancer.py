@@ -129,3 +129,14 @@ async def test_without_the_plugin_the_page_says_how_to_have_it(cluster: Cluster,
     await expect(operator.page.get_by_text("The plugin for HAProxy does not run.")).to_be_visible()
     await expect(operator.row("n1")).to_contain_text("yes")
     assert operator.problems == []
+
+
+async def test_a_plugin_that_could_not_start_says_why(tmp_path: Path, sit: Sit) -> None:
+    settings = {"WSP_HAPROXY__ENABLED": "true", "WSP_HAPROXY__BINARY": "haproxy-that-is-not-there"}
+    async with Cluster(tmp_path, nodes=1, settings=settings) as cluster:
+        operator = await sit(cluster)
+        await expect(operator.page.get_by_text("HAProxy is not in step: HAProxy (haproxy-that-is-not")).to_be_visible()
+        await operator.go("haproxy", "HAProxy")
+        await expect(operator.page.get_by_text("apt-get install haproxy")).to_be_visible()
+        await expect(operator.row("n1")).to_contain_text("yes")
+        assert operator.problems == []

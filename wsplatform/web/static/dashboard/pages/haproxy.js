@@ -28,22 +28,33 @@ export function HAProxy() {
 function Off({ nodes }) {
   return html`
     <${Empty}>The plugin for HAProxy does not run. With <code>haproxy.enabled = true</code> the registry keeps HAProxy in step with the nodes.<//>
-    <${Servers} title="What the view says to a balancer" list=${servers([], nodes)} columns=${[SERVER, NEW_CLIENTS, NODES, SESSIONS]} />
+    <${View} nodes=${nodes} />
   `;
 }
 
-function Balancer({ plugin, nodes }) {
-  const { facts, healthy, detail } = plugin;
+function View({ nodes }) {
+  return html`<${Servers} title="What the view says to a balancer" list=${servers([], nodes)} columns=${[SERVER, NEW_CLIENTS, NODES, SESSIONS]} />`;
+}
+
+function Balancer({ plugin: { facts, items, healthy, detail }, nodes }) {
+  // One that could not start says why, and knows nothing else.
+  const known = "reloads" in facts;
+  return html`
+    <div role="status">
+      ${healthy ? html`<p class="calm"><${Status} kind="ok">In step: ${detail}<//></p>` : html`<p class="notice bad"><${Status} kind="bad">Not in step: ${detail}<//></p>`}
+    </div>
+    ${known ? html`<${Known} facts=${facts} items=${items} nodes=${nodes} healthy=${healthy} detail=${detail} />` : html`<${View} nodes=${nodes} />`}
+  `;
+}
+
+function Known({ facts, items, nodes, healthy, detail }) {
   const now = useNow() - ahead();
-  const list = servers(plugin.items, nodes);
+  const list = servers(items, nodes);
   const ends = certificate(facts, now);
   const up = list.filter((server) => server.state === "up").length;
   const stale = facts.error_at > (facts.success_at ?? 0);
   return html`
-    <div role="status">
-      ${healthy ? html`<p class="calm"><${Status} kind="ok">In step: ${detail}<//></p>` : html`<p class="notice bad"><${Status} kind="bad">Not in step: ${detail}<//></p>`}
-      ${ends && ends.kind !== "ok" && html`<p class=${`notice ${ends.kind}`}><${Status} kind=${ends.kind}>${ends.text} Put a new one in its file: it is taken without a reload.<//></p>`}
-    </div>
+    ${ends && ends.kind !== "ok" && html`<p class=${`notice ${ends.kind}`}><${Status} kind=${ends.kind}>${ends.text} Put a new one in its file: it is taken without a reload.<//></p>`}
     <${Figures} label="HAProxy, since the plugin began" figures=${[
       { name: "Servers up", value: facts.servers === undefined ? format.NOTHING : `${up} of ${facts.servers}`, kind: list.some(unreached) ? "bad" : "" },
       { name: "Leaving", value: format.count(facts.leaving) },
