@@ -46,7 +46,7 @@ export function App() {
 
 function Inside() {
   const route = useRoute();
-  const [list, one] = PAGES[route.page] ?? [];
+  const [list, one] = Object.hasOwn(PAGES, route.page) ? PAGES[route.page] : [];
   const Page = route.argument !== null && one ? one : list;
   // A page is made anew for another thing, so that nothing of the last one is left in it.
   const key = `${route.page}/${route.argument}`;
