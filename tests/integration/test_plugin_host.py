@@ -231,6 +231,25 @@ async def test_what_cannot_be_shown_is_left_out_and_told_once(install: Install, 
     await plugins.stop()
 
 
+async def test_a_plugin_that_cannot_say_what_it_measures_any_more_is_left_out(
+    install: Install, errors: list[str]
+) -> None:
+    later = """    @property
+    def metrics(self):
+        if "start" in heard:
+            raise RuntimeError("gone")
+        return (Metric("bad_done", "counter", "Done."),)
+    def measure"""
+    source = MEASURING.replace("NAME", "bad").replace("    def measure", later)
+    install("bad", source)
+    plugins = Plugins(SETTINGS)
+    await plugins.start()
+    for _ in range(2):
+        assert 'wsplatform_plugin_healthy{plugin="bad"} 1.0' in read(plugins)
+    assert len(errors) == 1
+    await plugins.stop()
+
+
 async def test_a_plugin_whose_names_cannot_be_does_not_start(install: Install, errors: list[str]) -> None:
     install("bad", MEASURING.replace("NAME", "good"))
     install("worse", MEASURING.replace("metrics = (", "metrics = (1 / 0,"))

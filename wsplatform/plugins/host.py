@@ -152,9 +152,9 @@ def _status_of(running: _Running) -> PluginStatus:
 
 
 def _samples_of(running: _Running) -> list[Sample]:
-    if not isinstance(running.plugin, Measuring):
-        return []
     try:
+        if not isinstance(running.plugin, Measuring):  # which looks at its `metrics`
+            return []
         found = figures.checked(running.metrics, running.plugin.measure())
     except _ANYTHING as error:
         message = str(broken(running.point, "tell its figures", error))
