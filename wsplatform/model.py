@@ -215,7 +215,8 @@ class MetricReport(msgspec.Struct, frozen=True, kw_only=True):
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     """A node's report, and the newest versions of view and configuration that it has. links: with its peers.
 
-    reports: what it has counted and the registry has not acknowledged, oldest first.
+    reports: what it has counted and the registry has not acknowledged, oldest first. sent_at: Unix time by the node's
+    clock, 0 where it does not say.
     """
 
     instance: Instance
@@ -224,6 +225,7 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     status: NodeStatus
     links: tuple[LinkStatus, ...] = ()
     reports: tuple[MetricReport, ...] = ()
+    sent_at: float = 0.0
 
 
 class Known(msgspec.Struct, frozen=True, array_like=True):

@@ -160,6 +160,35 @@ async def test_sessions_of_all_nodes_are_listed_and_found(shared: Cluster) -> No
 
 
 @on_shared
+async def test_who_reads_slowly_is_found_and_named_in_the_log_when_cut_off(
+    shared: Cluster,
+) -> None:
+    node = shared.nodes[1]
+    token = sign(Claims("slow"), shared.token_secret)
+    url = node.url.replace("http", "ws", 1) + "/connection/websocket"
+    async with clients(shared), shared.http.ws_connect(url) as socket:
+        await socket.send_str(json.dumps({"id": 1, "connect": {"token": token}}))
+        await socket.send_str(json.dumps({"id": 2, "subscribe": {"channel": "much"}}))
+        await socket.receive()
+        await socket.receive()
+
+        async def waits() -> bool:
+            await shared.api(node, "publish", channel="much", data="x" * 200_000)
+            return bool(await pages(shared, "sessions", slow="true"))
+
+        await eventually(waits, within=30)
+        (found,) = await pages(shared, "sessions", slow="true")
+        assert (found["user"], found["node"]) == ("slow", "n2")
+        assert found["waiting_bytes"] > 0
+
+        async def told() -> bool:
+            await shared.api(node, "publish", channel="much", data="x" * 200_000)
+            return "user 'slow', disconnected with 3008" in node.log.read_text()
+
+        await eventually(told, within=30)
+
+
+@on_shared
 @pytest.mark.parametrize(("reconnect", "code"), [("true", 3011), ("false", 3503)])
 async def test_a_disconnect_reaches_the_session_that_is_named_and_no_other(
     shared: Cluster, reconnect: str, code: int

@@ -80,8 +80,26 @@ def test_links_are_shown_that_are_not_up_or_have_just_lost_something() -> None:
     assert watch.take(NOW + 30, [], [link(dropped=5, gaps=2)], []).unwell != ()
     assert watch.take(NOW + 90, [], [link(dropped=5, gaps=2)], []).unwell == ()
     away = watch.take(NOW + 91, [], [link("connecting", dropped=5, gaps=2)], [])
-    assert (away.links, away.links_up, away.lost) == (1, 0, 7)
+    assert (away.links, away.links_up) == (1, 0)
     assert any(line.startswith("n1 → n2  connecting  for 101") or "for 2 min" in line for line in texts(away))
+
+
+def test_what_a_node_has_lost_is_told_for_a_minute_even_when_the_link_is_no_more() -> None:
+    watch = Watch()
+    first = watch.take(NOW, [node("n1", 10, dropped=5)], [link(dropped=5)], [])
+    assert (first.lost, first.nodes[0].lost) == (5, 0)
+    grown = watch.take(NOW + 1, [node("n1", 11, dropped=117)], [], [])
+    assert (grown.lost, grown.nodes[0].lost) == (117, 112)
+    assert "n1  lost 112 publications to other nodes in the last minute" in texts(grown)
+    assert watch.take(NOW + 59, [node("n1", 69, dropped=117)], [], []).nodes[0].lost == 112
+    assert watch.take(NOW + 62, [node("n1", 72, dropped=117)], [], []).nodes[0].lost == 0
+    again = watch.take(NOW + 63, [node("n1", 1, incarnation="b")], [], [])
+    assert (again.lost, again.nodes[0].lost) == (0, 0)
+
+
+def test_a_wrong_clock_is_told() -> None:
+    taken = Watch().take(NOW, [{**node("n1"), "clock_ahead": -120.0}], [], [])
+    assert "n1  its clock is 2 min behind the registry's" in texts(taken)
 
 
 def test_eighty_columns_show_what_matters() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from wsplatform.wire import inspect as wire
 from wsplatform.wire.questions import QuestionError
 
-ITEM = wire.SessionItem("id", "user", "127.0.0.1", 1.5, 2, "centrifuge-json")
+ITEM = wire.SessionItem("id", "user", "127.0.0.1", 1.5, 2, "centrifuge-json", 5)
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,7 @@ ITEM = wire.SessionItem("id", "user", "127.0.0.1", 1.5, 2, "centrifuge-json")
     [
         wire.ListChannels(contains="a", pattern="b*", after="c", limit=7),
         wire.CountSubscribers("news"),
-        wire.ListSessions(user="", channel="news", contains="a", after="b", limit=7),
+        wire.ListSessions(user="", channel="news", contains="a", after="b", limit=7, slow=True),
         wire.ListSessions(),
         wire.DescribeSession("id"),
         wire.EndSession("id", 3503, "why"),
@@ -38,7 +38,7 @@ def test_a_question_arrives_as_it_was_asked(question: wire.Question) -> None:
         wire.ChannelPage((("news", 2),), "news"),
         wire.Subscribers(3),
         wire.SessionPage((ITEM,), None),
-        wire.SessionDetails(ITEM, ("news",), b"{}", None, 5),
+        wire.SessionDetails(ITEM, ("news",), b"{}", None),
     ],
 )
 def test_an_answer_arrives_as_it_was_given(answer: wire.Answer) -> None:

@@ -6,7 +6,7 @@ import click
 
 from wsplatform.cli import output
 from wsplatform.cli.complete import node_ids
-from wsplatform.cli.nodes import find, unknown
+from wsplatform.cli.nodes import unknown
 from wsplatform.cli.options import Server, json_option, with_registry
 
 _HEAD = ["NODE", "PEER", "STATE", "BY", "RTT", "CANARY", "WAITING", "SENT", "RECEIVED", "REPLAYED", "DROPPED", "MISSED"]
@@ -21,7 +21,8 @@ def command(node: str, json_: bool, server: Server) -> None:
 
     BY is the transport that carries a link now; RTT its round trip, and CANARY that of a publication to the peer's
     subscribers and back; WAITING the bytes that the peer has not acknowledged. DROPPED are publications that the peer
-    will never get, MISSED those of the peer that will never come.
+    will never get, MISSED those of the peer that will never come. What was dropped for a node that was started anew or
+    has gone is told below; wsplatform metrics link_dropped --by label says when, and why.
 
     \b
     Examples:
@@ -31,12 +32,18 @@ def command(node: str, json_: bool, server: Server) -> None:
     from wsplatform.cli.http import ask_all
 
     links = ask_all(server, "links", node=node)
-    if node and not links and find(node, server) is None:
+    nodes = ask_all(server, "nodes", contains=node)
+    if node and not links and all(one["id"] != node for one in nodes):
         raise unknown(node)
     if json_:
         output.as_json(links)
         return
     output.table(_HEAD, [_row(link) for link in links])
+    for one in nodes:
+        lost = (one["status"] or {}).get("dropped", 0)
+        lost -= sum(sum(link["dropped"].values()) for link in links if link["node"] == one["id"])
+        if lost > 0 and node in ("", one["id"]):
+            output.note(f"{one['id']} dropped {lost:,} more, for runs of nodes that are no more")
 
 
 def _row(link: dict[str, Any]) -> list[object]:

@@ -40,7 +40,7 @@ _NAME = 28
 def command(metric: str, json_: bool, server: Server, **asked: Any) -> None:
     """Show how a METRIC went, as a chart; `list` in its place lists those that there are. Asks the registry.
 
-    One series is drawn as bars, several as a line each. Where more values come than fit, a column has the largest of
+    One series is drawn as bars; with --by, each is a line. Where more values come than fit, a column has the largest of
     its values. A time in which nobody reported is left empty.
 
     \b
@@ -63,7 +63,7 @@ def command(metric: str, json_: bool, server: Server, **asked: Any) -> None:
     if json_:
         output.as_json(answer)
     else:
-        _draw(metric, answer)
+        _draw(metric, answer, named=bool(asked["by"]))
 
 
 def _list(json_: bool, server: Server) -> None:
@@ -80,18 +80,19 @@ def _list(json_: bool, server: Server) -> None:
     output.table(["METRIC", "KIND", "UNIT", "LABEL", "SHOWN AS", "WHAT IT IS"], rows)
 
 
-def _draw(metric: str, answer: dict[str, Any]) -> None:
+def _draw(metric: str, answer: dict[str, Any], *, named: bool) -> None:
+    """named: whose the series are is worth a word, even if there is one only."""
     from wsplatform.cli.chart import chart, sparkline, steps
 
     columns, glyphs = _columns(), steps()
     shown = _format(answer["unit"], answer["aggregation"])
-    series = [(_name(item), item["values"]) for item in answer["series"]]
+    series = [(_name(metric, item), item["values"]) for item in answer["series"]]
     known = [value for _, values in series for value in values if value is not None]
     output.line(f"{metric}, {answer['aggregation']}, {moment(answer['from'])} to {moment(answer['to'])}")
     if not known:
         output.line("nothing was reported in that time")
         return
-    if len(series) == 1:
+    if not named:
         for line in chart(series[0][1], columns, shown, glyphs):
             output.line(line)
     else:
@@ -115,8 +116,18 @@ def _format(unit: str, aggregation: str) -> Callable[[float], str]:
     return lambda value: amount(value) + (" s/s" if unit == "seconds" else per)
 
 
-def _name(item: dict[str, Any]) -> str:
-    return " ".join(filter(None, (item["node"], item["label"])))
+def _name(metric: str, item: dict[str, Any]) -> str:
+    label = item["label"]
+    if metric == "disconnects" and label in (words := _disconnects()):
+        label = f"{label} {words[label]}"
+    return " ".join(filter(None, (item["node"], label)))
+
+
+def _disconnects() -> dict[str, str]:
+    """By the code of a close, what it says."""
+    from wsplatform import errors
+
+    return {str(kind.code): kind.reason for kind in vars(errors).values() if isinstance(kind, errors.Disconnect)}
 
 
 def _cut(name: str) -> str:

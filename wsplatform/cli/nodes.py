@@ -8,6 +8,7 @@ import click
 
 from wsplatform.cli import output
 from wsplatform.cli.complete import node_ids
+from wsplatform.cli.figures import duration
 from wsplatform.cli.options import Server, json_option, with_registry
 from wsplatform.errors import PlatformError
 
@@ -40,6 +41,9 @@ def command(ctx: click.Context, json_: bool, server: Server) -> None:
         counts = [status.get(name, "-") for name in ("sessions", "channels", "subscriptions")]
         rows.append([node["id"], node["client_url"], state_of(node), *counts])
     output.table(["NODE", "ADDRESS", "STATE", "SESSIONS", "CHANNELS", "SUBSCRIPTIONS"], rows)
+    for node in nodes:
+        if node.get("clock_ahead"):
+            output.note(wrong_clock(node))
 
 
 @command.command("drain", short_help="Have a node end in order.")
@@ -84,6 +88,12 @@ def find(node: str, server: Server) -> dict[str, Any] | None:
 
 def unknown(node: str) -> PlatformError:
     return PlatformError("unknown_node", f"There is no node {node}: wsplatform nodes lists those that there are.")
+
+
+def wrong_clock(node: dict[str, Any]) -> str:
+    ahead = node["clock_ahead"]
+    side = "ahead of" if ahead > 0 else "behind"
+    return f"the clock of {node['id']} is {duration(abs(ahead))} {side} the registry's: set it"
 
 
 def state_of(node: dict[str, Any]) -> str:

@@ -23,21 +23,25 @@ def command() -> None:
 @click.option("--channel", default="", metavar="CHANNEL", help="Those that are subscribed to it.")
 @click.option("--node", default="", metavar="ID", shell_complete=node_ids, help="Those on this node.")
 @click.option("--contains", default="", metavar="TEXT", help="Those with TEXT in their id, user or address.")
+@click.option("--slow", is_flag=True, help="Those whose client reads slowly: data waits for it.")
 @limit_option
 @json_option
 @with_registry
-def list_(user: str | None, limit: int, json_: bool, server: Server, **filters: Any) -> None:
-    """List sessions: who they are, where from, on which node, since when.
+def list_(user: str | None, slow: bool, limit: int, json_: bool, server: Server, **filters: Any) -> None:
+    """List sessions: who they are, where from, on which node, since when, and what their client has not read yet.
 
     \b
     Examples:
       wsplatform sessions list --user 42
       wsplatform sessions list --channel chat:42 --node node-1
+      wsplatform sessions list --slow
       wsplatform sessions list --contains 203.0.113. --limit 0 --json
     """
     from wsplatform.cli.http import ask_some
 
-    exactly = {} if user is None else {"user": user}
+    exactly: dict[str, object] = {} if user is None else {"user": user}
+    if slow:
+        exactly["slow"] = "true"
     found = ask_some(server, "sessions", filters, limit, exactly)
     if json_:
         output.listing(found.items, found.more, found.missing)
@@ -50,10 +54,11 @@ def list_(user: str | None, limit: int, json_: bool, server: Server, **filters: 
             item["address"],
             moment(item["connected_at"]),
             item["subscriptions"],
+            size(item["waiting_bytes"]),
         ]
         for item in found.items
     ]
-    output.table(["ID", "USER", "NODE", "ADDRESS", "CONNECTED", "SUBSCRIPTIONS"], rows)
+    output.table(["ID", "USER", "NODE", "ADDRESS", "CONNECTED", "SUBSCRIPTIONS", "WAITING"], rows)
     output.short(len(found.items), found.more, found.missing)
 
 

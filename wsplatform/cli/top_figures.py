@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,7 +13,7 @@ SILENT_SECONDS: Final = 4.0
 """Nodes report every second."""
 
 LOST_SECONDS: Final = 60.0
-"""How long a link that lost something is shown for it."""
+"""How long a link or a node that lost something is shown for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class NodeFigures:
     """Rates are per second, None while there is nothing to compare with.
 
     cpu: 1.0 is one core. silent: seconds since its last report, 0 for a node that reports. delivery_p99, lag: seconds.
+    lost: publications that other nodes will never get from it, of the last minute. clock_ahead: seconds; 0: right.
     """
 
     id: str
@@ -37,6 +39,8 @@ class NodeFigures:
     delivery_p99: float | None
     lag: float
     memory_bytes: int
+    lost: int
+    clock_ahead: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,8 @@ class LinkFigures:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """links, links_up: how many there are, and are up; lost: publications that they could not deliver."""
+    """links, links_up: how many there are, and are up. lost: publications that could not go from node to node since
+    these nodes were started; links do not tell all of them, for those with nodes that are no more are no more."""
 
     at: float
     nodes: tuple[NodeFigures, ...]
@@ -82,6 +87,7 @@ class Watch:
 
     def __init__(self) -> None:
         self._seen: dict[tuple[str, str], _Seen] = {}
+        self._drops: dict[tuple[str, str], deque[tuple[float, int]]] = {}  # when, and how many there were then
         self._lost: dict[tuple[str, str, str], tuple[int, float]] = {}  # how much, and when it last grew
 
     def take(self, at: float, nodes: Sequence[Item], links: Sequence[Item], busiest: Sequence[Item]) -> Snapshot:
@@ -89,13 +95,14 @@ class Watch:
         figures = tuple(self._node(at, node) for node in nodes)
         present = {(node["id"], node["incarnation"]) for node in nodes}
         self._seen = {key: seen for key, seen in self._seen.items() if key in present}
+        self._drops = {key: seen for key, seen in self._drops.items() if key in present}
         unwell = [link for link in links if self._unwell(at, link)]
         return Snapshot(
             at=at,
             nodes=figures,
             links=len(links),
             links_up=sum(link["state"] == "up" for link in links),
-            lost=sum(map(_lost, links)),
+            lost=sum((node["status"] or {}).get("dropped", 0) for node in nodes),
             unwell=tuple(
                 LinkFigures(
                     node=link["node"],
@@ -138,7 +145,17 @@ class Watch:
             delivery_p99=status.get("delivery_p99"),
             lag=status.get("lag", 0.0),
             memory_bytes=status.get("memory_bytes", 0),
+            lost=self._newly_dropped(key, at, status.get("dropped", 0)),
+            clock_ahead=node.get("clock_ahead", 0.0),
         )
+
+    def _newly_dropped(self, key: tuple[str, str], at: float, dropped: int) -> int:
+        """Since a minute ago, or since the node was first seen."""
+        seen = self._drops.setdefault(key, deque())
+        seen.append((at, dropped))
+        while len(seen) > 1 and seen[1][0] <= at - LOST_SECONDS:
+            seen.popleft()
+        return dropped - seen[0][1]
 
     def _unwell(self, at: float, link: Item) -> bool:
         """Not up, or it has lost something since it was first seen here, a short time ago."""

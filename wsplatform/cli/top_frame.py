@@ -126,7 +126,7 @@ def _placed(column: _Column, text: str) -> str:
 
 
 def _links(shot: Snapshot) -> list[Line]:
-    lost = f", {amount(shot.lost)} publications lost since they were made" if shot.lost else ""
+    lost = f", {amount(shot.lost)} publications lost since the nodes started" if shot.lost else ""
     lines = [Line(""), Line(f"LINKS: {shot.links_up} of {shot.links} up{lost}", "head")]
     for link in shot.unwell:
         parts = [f"{link.node} → {link.peer}", link.state]
@@ -134,6 +134,16 @@ def _links(shot: Snapshot) -> list[Line]:
             parts.append(f"for {duration(max(shot.at - link.since, 0))}")
         parts += [f"{size(link.waiting_bytes)} waiting", f"{amount(link.lost)} lost"]
         lines.append(Line("  ".join(parts), "bad"))
+    for node in shot.nodes:
+        if node.lost:
+            lines.append(
+                Line(f"{node.id}  lost {amount(node.lost)} publications to other nodes in the last minute", "bad")
+            )
+        if node.clock_ahead:
+            side = "ahead of" if node.clock_ahead > 0 else "behind"
+            lines.append(
+                Line(f"{node.id}  its clock is {duration(abs(node.clock_ahead))} {side} the registry's", "bad")
+            )
     return lines
 
 

@@ -89,7 +89,7 @@ class Durations:
 
     def add(self, seconds: float) -> None:
         """`seconds`: of a clock that does not go back."""
-        self.noted.append(int(seconds * 1e9))
+        self.noted.append(round(seconds * 1e9))
         if len(self.noted) >= NOTED:
             self.settle()
 
@@ -159,7 +159,12 @@ _METRICS: Final = (
     Metric("refused_upgrades", "counter", "Client connections refused before they began, by reason.", label="reason"),
     Metric("subscribes", "counter", "Subscriptions that began."),
     Metric("unsubscribes", "counter", "Subscriptions that ended, those of sessions that ended included."),
-    Metric("errors", "counter", "Commands of clients answered with an error, by its code.", label="code"),
+    Metric(
+        "errors",
+        "counter",
+        "Commands of clients answered with an error, or with the end of the connection, by its code.",
+        label="code",
+    ),
     Metric("api_commands", "counter", "Commands of backends, those of batches each for itself.", label="method"),
     Metric("api_errors", "counter", "Requests and commands of backends answered with an error.", label="code"),
     Metric("sent", "counter", "Bytes written to clients.", "bytes"),
@@ -215,6 +220,13 @@ REGISTRY_METRICS: Final[Mapping[str, Metric]] = {
         Metric("nodes_lost", "counter", "Nodes that were taken out because nothing was heard of them any more."),
         Metric("view", "gauge", "The number of the view that the registry gives out."),
         Metric("configuration", "gauge", "The version of the rules and keys that the registry gives out."),
+        Metric(
+            "clock_ahead",
+            "gauge",
+            "By how much the clock of a node is ahead of the registry's; negative: behind; 0: less than five seconds.",
+            "seconds",
+            label="node",
+        ),
         Metric("database_up", "gauge", "Whether the database could be used the last time it was tried: 1 or 0."),
         Metric("database_waiting", "gauge", "Operations that wait for the database, those under way among them."),
         Metric("plugin_healthy", "gauge", "Whether the work of a plugin is up to date: 1 or 0.", label="plugin"),

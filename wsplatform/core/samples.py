@@ -74,9 +74,10 @@ def parts(metric: Metric) -> int:
     return 100 if metric.kind == "gauge" and not metric.unit else 1
 
 
-def accept(report: MetricReport, now: int) -> Accepted:
-    """`now`: milliseconds of Unix time. Times that cannot be are replaced by now."""
-    began, ended, misplaced = _times(report, now)
+def accept(report: MetricReport, now: int, ahead: float = 0.0) -> Accepted:
+    """`now`: milliseconds of Unix time. ahead: seconds by which the clock that the report's times are of is ahead of
+    that. Times that cannot be are replaced by now."""
+    began, ended, misplaced = _times(report, now, ahead)
     reading = _Reading()
     values: dict[str, Any] = {COVERAGE: {"": ended - began}}
     reading.numbers(values, report.counters, "counter")
@@ -148,12 +149,12 @@ class _Reading:
         return OTHER
 
 
-def _times(report: MetricReport, now: int) -> tuple[int, int, bool]:
+def _times(report: MetricReport, now: int, ahead: float) -> tuple[int, int, bool]:
     """When it began and ended, at least a second and at most a day apart, and whether that was changed by much."""
     if not (math.isfinite(report.began) and math.isfinite(report.ended)):
         return now - SAMPLE, now, True
-    ended = _near(report.ended)
-    began = _near(report.began)
+    ended = _near(report.ended - ahead)
+    began = _near(report.began - ahead)
     length = min(max(ended - began, _SHORTEST), LONGEST)
     if not now - OLDEST <= ended <= now + _EARLY:
         return now - length, now, True

@@ -20,7 +20,8 @@ KNOWN_CODES: Final = frozenset(
 
 
 class ClientCounts:
-    """Of the client face of one node. errors: by the codes of CommandError; refused: by those of refusals."""
+    """Of the client face of one node. errors: by the codes of CommandError, and by the reasons of Disconnect where a
+    connection ended for what the client has sent; refused: by those of refusals."""
 
     __slots__ = ("_disconnects", "connects", "errors", "refused")
 

@@ -128,15 +128,23 @@ class Inspection:
 
 def _matches(session: Session, question: wire.ListSessions) -> bool:
     part = question.contains
-    return (not question.channel or session.is_on(question.channel)) and (
-        part in session.id or part in session.user or part in session.client.address
+    return (
+        (not question.slow or session.client.waiting_bytes > 0)
+        and (not question.channel or session.is_on(question.channel))
+        and (part in session.id or part in session.user or part in session.client.address)
     )
 
 
 def _item(session: Session) -> wire.SessionItem:
     client = session.client
     return wire.SessionItem(
-        session.id, session.user, client.address, session.connected_at, session.subscriptions, client.protocol
+        session.id,
+        session.user,
+        client.address,
+        session.connected_at,
+        session.subscriptions,
+        client.protocol,
+        client.waiting_bytes,
     )
 
 
@@ -147,7 +155,6 @@ def _details(session: Session) -> wire.SessionDetails:
         channels=tuple(_first(sorted(session.channels()), PAGE_BYTES)),
         info=None if info is None else bytes(info),
         expires_at=None if session.expires_at == math.inf else session.expires_at,
-        waiting_bytes=session.client.waiting_bytes,
     )
 
 

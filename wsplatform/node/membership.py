@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, assert_never
@@ -293,6 +294,7 @@ class Membership:
             config=known.config,
             status=status,
             links=self._local.links(),
+            sent_at=time.time(),
         )
         room = MAX_CALL_BYTES - CALL_OVERHEAD - len(msgspec.msgpack.encode(beat))
         return msgspec.structs.replace(beat, reports=self._reports.batch(room))

@@ -33,6 +33,9 @@ ROUND_SECONDS: Final = 60.0
 LATE_SECONDS: Final = 30
 """For how long a node that has just reported is waited for, before its silence is taken for its end."""
 
+ANSWER_SECONDS: Final = 25.0
+"""How long a question may wait for those before it: a page of charts asks a dozen at once."""
+
 MAX_NUMBER: Final = 2**53
 MAX_BUSY: Final = 256
 _BURST, _SECONDS_EACH = 500, 5.0
@@ -101,10 +104,13 @@ class Metrics:
         reporter = self._reporters.get(instance)
         return 0 if reporter is None else reporter.committed
 
-    def take(self, instance: Instance, reports: Sequence[MetricReport]) -> asyncio.Future[int] | None:
+    def take(
+        self, instance: Instance, reports: Sequence[MetricReport], ahead: float = 0.0
+    ) -> asyncio.Future[int] | None:
         """Store what is not stored yet; done when it is committed. None: there is nothing to wait for.
 
         What is not taken now, because earlier ones are under way or too many have come, has to be sent again.
+        ahead: seconds by which the instance's clock is ahead; the reports are counted at the times of this one's.
         """
         reporter = self._reporters.setdefault(instance, _Reporter())
         if reporter.storing is not None:
@@ -113,8 +119,11 @@ class Metrics:
         new = self._allowed(instance, reporter, self._new(reporter, reports), now)
         if not new:
             return None
-        accepted = [accept(report, int(now * 1000)) for report in new]
+        accepted = [accept(report, int(now * 1000), ahead) for report in new]
         self._tell_refused(instance, accepted)
+        if ahead:
+            side = "ahead of" if ahead > 0 else "behind"
+            self._warn(instance, f"has a clock that is {abs(ahead):.0f} s {side} the registry's: set it")
         # Durable, for the node forgets what is acknowledged: a PostgreSQL that crashes would lose its last commits.
         storing = self._store.submit(partial(rows.save_reports, instance=instance, reports=accepted, now=now))
         reporter.storing = storing
@@ -144,7 +153,8 @@ class Metrics:
         found = question(asked, now)
         until = self.until
         oldest = int(now) - self._kept(found.level)
-        series = await self._reader.run(partial(rows.answer, asked=found, until=until, oldest=oldest))
+        answer = partial(rows.answer, asked=found, until=until, oldest=oldest)
+        series = await self._reader.run(answer, patience=ANSWER_SECONDS)
         return Answer(found, until, series)
 
     async def run(self) -> None:
@@ -212,7 +222,8 @@ class Metrics:
     def _warn(self, instance: Instance, what: str) -> None:
         held_back = self._throttle.allow(f"{instance.node_id} {what[:20]}", asyncio.get_running_loop().time())
         if held_back is not None:
-            logger.warning("Node {} {} ({} more before)", instance.node_id, what, held_back)
+            more = f" ({held_back} more before)" if held_back else ""
+            logger.warning("Node {} {}{}", instance.node_id, what, more)
 
     async def _fold(self) -> None:
         since = (int(self._clock()) - self._kept(10)) * 1000

@@ -15,7 +15,7 @@ class NodeRecord(msgspec.Struct, frozen=True, kw_only=True):
     """An instance of the view. Times are seconds since 1970 (UTC).
 
     status, links: its newest report, None and () before the first; view, config: the newest versions that it said it
-    has.
+    has. clock_ahead: seconds by which its clock is ahead of the registry's, negative: behind; 0: it is right.
     """
 
     member: Member
@@ -25,6 +25,7 @@ class NodeRecord(msgspec.Struct, frozen=True, kw_only=True):
     view: int
     config: int
     links: tuple[LinkStatus, ...] = ()
+    clock_ahead: float = 0.0
 
 
 class KeyRecord(msgspec.Struct, frozen=True, kw_only=True):

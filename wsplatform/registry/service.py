@@ -10,13 +10,14 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
 import msgspec
 from loguru import logger
 
+from wsplatform.core.clocks import Clock
 from wsplatform.core.metrics import Sample
 from wsplatform.core.retention import EvenClock
 from wsplatform.core.roster import Roster, Silence, check_member, superseded
@@ -70,6 +71,7 @@ class _Report:
     links: tuple[LinkStatus, ...] = ()
     view: int = 0
     config: int = 0
+    clock: Clock = field(default_factory=Clock)
 
 
 class Registry:
@@ -184,7 +186,8 @@ class Registry:
         report.view = beat.view
         report.config = beat.config
         self._note(beat.instance, report, beat.status.ready, beat.status.draining)
-        storing = self.metrics.take(beat.instance, beat.reports)
+        report.clock.heard(beat.sent_at, report.last_seen)
+        storing = self.metrics.take(beat.instance, beat.reports, report.clock.ahead)
         if storing is not None:
             await asyncio.wait((storing,), timeout=REPORT_SECONDS)
         config = self.configuration.config
@@ -208,6 +211,8 @@ class Registry:
         yield Sample("nodes_lost", self._lost)
         yield Sample("view", self._view.number)
         yield Sample("configuration", self.configuration.config.version)
+        for member in self._view.nodes:
+            yield Sample("clock_ahead", self._reports[member.instance].clock.ahead, member.node_id)
         yield Sample("database_up", float(self._store.works))
         yield Sample("database_waiting", self._store.waiting)
 
@@ -225,6 +230,7 @@ class Registry:
                     view=report.view,
                     config=report.config,
                     links=report.links,
+                    clock_ahead=report.clock.ahead,
                 )
             )
         return tuple(records)

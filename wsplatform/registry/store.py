@@ -95,7 +95,12 @@ class Store:
         self, operation: Callable[[Database], T], *, durable: bool = True, patience: float | None = PATIENCE
     ) -> T:
         """`submit` and `settled` in one."""
-        return await settled(self.submit(operation, durable=durable), patience, unsure=not self._reads)
+        future = self.submit(operation, durable=durable)
+        try:
+            return await settled(future, patience, unsure=not self._reads)
+        finally:
+            if self._reads:
+                future.cancel()  # of no effect when it is done; who asked has gone, and nobody needs the answer
 
     async def close(self) -> None:
         """Finish what was submitted, then disconnect. Idempotent. A database that hangs is left behind after 10 s."""
@@ -109,7 +114,12 @@ class Store:
 
     def _work(self, loop: asyncio.AbstractEventLoop, ended: asyncio.Future[None]) -> None:
         """The thread."""
-        while batch := _take(self._queue):
+        # What reads is answered one after the other: a short question does not wait for the end of long ones.
+        most = 1 if self._reads else MAX_BATCH
+        while batch := _take(self._queue, most):
+            if batch[0].future.cancelled() and self._reads:
+                _tell(loop, self._deliver, batch, [Outcome()])
+                continue
             durable = any(job.durable for job in batch)
             outcomes = self._worker.perform([job.operation for job in batch], durable=durable)
             _tell(loop, self._deliver, batch, outcomes)
@@ -139,10 +149,10 @@ async def settled(future: asyncio.Future[T], patience: float | None = PATIENCE, 
     return future.result()
 
 
-def _take(queue: SimpleQueue[_Job | None]) -> list[_Job]:
-    """What waits, at least one job; empty: the end."""
+def _take(queue: SimpleQueue[_Job | None], most: int) -> list[_Job]:
+    """What waits, from one job to `most`; empty: the end."""
     batch: list[_Job] = []
-    while len(batch) < MAX_BATCH:
+    while len(batch) < most:
         try:
             job = queue.get(block=not batch)
         except Empty:

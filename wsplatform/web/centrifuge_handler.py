@@ -15,6 +15,7 @@ from wsplatform.errors import (
     METHOD_NOT_FOUND,
     NO_PONG,
     NOT_AVAILABLE,
+    SLOW,
     STALE,
     TOKEN_EXPIRED,
     UNAUTHORIZED,
@@ -106,10 +107,10 @@ class CentrifugeHandler:
         if replies:
             self._connection.send_text(b"\n".join(replies))
         if end is not None:
-            self.disconnect(end)
+            self._end(end)
 
     def binary(self, payload: bytes) -> None:
-        self.disconnect(self._bad("a binary message").why)
+        self._end(self._bad("a binary message").why)
 
     def pong(self, payload: bytes) -> None:
         """Of the websocket's own kind, which is not asked for: the protocol has its own."""
@@ -145,6 +146,9 @@ class CentrifugeHandler:
         face.counts.disconnected(code)
         session = self._leave()
         if session is not None:
+            if code == SLOW.code:
+                who = f"user {session.user!r}" if session.user else "anonymous"
+                face.report(self.address, session.id, f"{who}, disconnected with 3008: it reads too slowly")
             logger.debug("client disconnected with {}", code, session=session.id)
 
     # Client: what the session tells
@@ -358,6 +362,11 @@ class CentrifugeHandler:
     def _check_channel(self, channel: str) -> None:
         if not channel:
             raise self._bad(_NO_CHANNEL)
+
+    def _end(self, why: Disconnect) -> None:
+        """The answer to what the client has sent."""
+        self._face.counts.errors[why.reason.replace(" ", "_")] += 1
+        self.disconnect(why)
 
     def _bad(self, why: str) -> _Ended:
         self._face.report(self.address, "" if self._session is None else self._session.id, why)

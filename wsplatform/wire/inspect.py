@@ -33,6 +33,7 @@ class ListSessions(msgspec.Struct, frozen=True, array_like=True, tag=3, kw_only=
     """By id: the first `limit` after `after`.
 
     user: None: of any; channel: that are on it; contains: in their id, their user or their address. Empty: all.
+    slow: only those for which data waits.
     """
 
     user: str | None = None
@@ -40,6 +41,7 @@ class ListSessions(msgspec.Struct, frozen=True, array_like=True, tag=3, kw_only=
     contains: str = ""
     after: str = ""
     limit: _Limit = MAX_ITEMS
+    slow: bool = False
 
 
 class DescribeSession(msgspec.Struct, frozen=True, array_like=True, tag=4):
@@ -98,7 +100,7 @@ class Subscribers(msgspec.Struct, frozen=True, array_like=True, tag=5):
 
 
 class SessionItem(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """connected_at: seconds since 1970. subscriptions: how many."""
+    """connected_at: seconds since 1970. subscriptions: how many. waiting_bytes: what its client has not read yet."""
 
     id: str
     user: str
@@ -106,6 +108,7 @@ class SessionItem(msgspec.Struct, frozen=True, array_like=True, gc=False):
     connected_at: float
     subscriptions: int
     protocol: str
+    waiting_bytes: int = 0
 
 
 class SessionPage(msgspec.Struct, frozen=True, array_like=True, tag=6):
@@ -122,7 +125,6 @@ class SessionDetails(msgspec.Struct, frozen=True, array_like=True, tag=7):
     channels: tuple[str, ...]
     info: bytes | None
     expires_at: float | None
-    waiting_bytes: int
 
 
 Answer = Done | Unknown | Failed | ChannelPage | Subscribers | SessionPage | SessionDetails

@@ -67,16 +67,20 @@ test("times and sizes are read in units of their size", () => {
 });
 
 test("the worst comes first, and nothing where nothing is", () => {
-  const calm = { nodes: [node("a", 1, 1)], links: [], plugins: [], config: 1, trouble: { drops: [], gone: [] }, silence: () => 0, now: 100 };
+  const calm = { nodes: [node("a", 1, 1)], links: [], plugins: [], config: 1, trouble: { drops: [], stalls: [], gone: [] }, silence: () => 0, now: 100 };
   assert.deepEqual(attention(calm), []);
   const found = attention({
     ...calm,
-    nodes: [node("a", 1, 1, { lag: 0.2 }), { ...node("b", 1, 1), id: "m", ready: false, state: "registering" }],
+    nodes: [node("a", 1, 1), { ...node("b", 100, 1), id: "m", ready: false, state: "loading_channels" }],
     links: [{ node: "n", peer: "m", state: "connecting", since: 90, dropped: {}, queued: 0, unacknowledged: 0 }],
-    trouble: { drops: [{ where: "n", count: 2 }, { where: "n", count: 3 }], gone: [{ id: "x", at: 95, how: "order", sessions: 0 }] },
+    trouble: { drops: [{ where: "n", count: 2 }, { where: "n", count: 3 }], stalls: [{ id: "n", lag: 0.2, delivery: 0 }, { id: "n", lag: 0.01, delivery: 0 }], gone: [{ id: "x", at: 95, how: "order", sessions: 0 }] },
   });
   assert.deepEqual(found.map(({ kind }) => kind), ["bad", "bad", "bad", "warn", "off"]);
-  assert.match(found.map(({ text }) => text).join(" "), /m is not ready.*connecting.*lost 5 publications.*late.*x has ended in order/);
+  assert.match(found.map(({ text }) => text).join(" "), /m is not ready \(loading channels\).*connecting.*lost 5 publications.*late.*200 ms.*x was shut down in order/);
+  assert.equal(new Set(found.map(({ id }) => id)).size, found.length);
+  assert.match(attention({ ...calm, nodes: [{ ...node("a", 2, 1), ready: false, state: "registered" }] })[0].text, /is starting: registered/);
+  assert.match(attention({ ...calm, nodes: [{ ...node("a", 2, 1), clock_ahead: -120 }] })[0].text, /clock that is 2 min behind/);
+  assert.match(attention({ ...calm, trouble: { ...calm.trouble, gone: [{ id: "x", at: 95, how: "back", away: 20, sessions: 3 }] } })[0].text, /back since 5 s; it had been given up for 20 s, with 3 sessions/);
   assert.match(attention({ ...calm, nodes: [] })[0].text, /nowhere to go/);
   assert.match(attention({ ...calm, silence: () => 4 })[0].text, /has not reported for 4 s/);
 });

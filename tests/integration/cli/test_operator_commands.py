@@ -22,6 +22,7 @@ SESSION = {
     "connected_at": 1_790_000_000.0,
     "subscriptions": 2,
     "protocol": "centrifuge-json",
+    "waiting_bytes": 2048,
 }
 RULE = {"pattern": "chat:*", "subscribe": "users", "publish": "nobody", "max_bytes": 0}
 ENTRY = {
@@ -100,10 +101,12 @@ async def test_sessions_are_filtered_by_user_even_by_none(registry: FakeRegistry
     assert "\x1b" not in out
     assert "2026-09-21 14:13:20Z" in out
     assert errors == ""
+    assert "2 KiB" in (await run("sessions", "list", "--slow"))[1]
+    assert registry.asked[-1] == "GET sessions?slow=true&limit=100&cursor="
 
 
 async def test_one_session_is_shown_and_disconnected(registry: FakeRegistry, run: Run) -> None:
-    more = {"channels": ["a"], "info": {"name": "Ann"}, "expires_at": None, "waiting_bytes": 2048}
+    more = {"channels": ["a"], "info": {"name": "Ann"}, "expires_at": None}
     registry.answers["sessions/5e55"] = {**SESSION, **more}
     _, out, _ = await run("sessions", "show", "5e55")
     assert "a and 1 more" in out
@@ -141,6 +144,25 @@ async def test_a_metric_is_drawn(registry: FakeRegistry, run: Run, monkeypatch: 
     assert len((await run("metrics", "publications", "--by", "node"))[1].splitlines()) == 4
     registry.answers["metrics"] = metric()
     assert "nothing was reported" in (await run("metrics", "publications"))[1]
+
+
+async def test_series_are_named_even_when_there_is_one_only(registry: FakeRegistry, run: Run) -> None:
+    registry.answers["metrics"] = metric({"node": "", "label": "invalid_token", "values": [1, 2]})
+    assert (await run("metrics", "errors", "--by", "label"))[1].splitlines()[1].startswith("invalid_token ")
+    registry.answers["metrics"] = metric({"node": "", "label": "3008", "values": [1, 2]})
+    assert (await run("metrics", "disconnects", "--by", "label"))[1].splitlines()[1].startswith("3008 slow ")
+
+
+async def test_what_was_dropped_for_nodes_that_are_no_more_is_told(registry: FakeRegistry, run: Run) -> None:
+    link = {"node": "n1", "peer": "n2", "state": "up", "transport": "websocket", "rtt": 0.001, "canary": None}
+    link |= {"canary_late": 0, "queued": 0, "unacknowledged": 0, "sent": 1, "received": 1, "replayed": 0, "gaps": 0}
+    registry.answers["links"] = page({**link, "dropped": {"expired": 5}})
+    registry.answers["nodes"] = page(*({"id": name, "status": {"dropped": 117}} for name in ("n1", "n2")))
+    _, _, errors = await run("links")
+    assert errors.splitlines() == [
+        "n1 dropped 112 more, for runs of nodes that are no more",
+        "n2 dropped 117 more, for runs of nodes that are no more",
+    ]
 
 
 async def test_names_are_completed(registry: FakeRegistry, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,6 +76,7 @@ class Node:
         draining: bool = False,
         links: tuple[LinkStatus, ...] = (),
         reports: tuple[MetricReport, ...] = (),
+        sent_at: float = 0.0,
     ) -> HeartbeatReply:
         status = NodeStatus(state="ready", ready=ready, draining=draining, uptime=1.0, sessions=3)
         reply = await registry.heartbeat(
@@ -86,6 +87,7 @@ class Node:
                 status=status,
                 links=links,
                 reports=reports,
+                sent_at=sent_at,
             )
         )
         self.view = reply.view.number if reply.view else self.view

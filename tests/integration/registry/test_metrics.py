@@ -200,6 +200,24 @@ class TestReports:
         clock.now = NOW + astray
         assert await values(registry, **far) == [100]
 
+    @pytest.mark.parametrize("ahead", [-120, 7 * HOUR])
+    async def test_a_node_with_a_wrong_clock_is_told_of_and_counted_at_the_right_time(
+        self, clock, registry, log, ahead
+    ):
+        right, wrong = await joined(registry, "right", "wrong")
+        for place in range(4):
+            told = [report(place, clock.now), report(place, clock.now + ahead)] if place else [(), ()]
+            await right.beat(registry, sent_at=clock.now, reports=(told[0],) if place else ())
+            for _ in range(3):
+                await wrong.beat(registry, sent_at=clock.now + ahead, reports=(told[1],) if place else ())
+            clock.now += 10
+        assert registry.metrics.until == NOW + 30
+        assert await values(registry, begin=NOW, end=NOW + 30) == [200, 200, 200]
+        assert await values(registry, "sessions", begin=NOW, end=NOW + 30) == [10, 10, 10]
+        assert {one.member.node_id: one.clock_ahead for one in await registry.nodes()} == {"right": 0, "wrong": ahead}
+        side = "ahead of" if ahead > 0 else "behind"
+        assert log == [f"Node wrong has a clock that is {abs(ahead)} s {side} the registry's: set it"]
+
 
 class TestTrouble:
     async def test_a_locked_database_keeps_reports_at_the_nodes(self, file, impatient):

@@ -114,6 +114,36 @@ class TestBatches:
         await refused(store)
         await store.close()
 
+    async def test_what_reads_is_answered_one_by_one_and_not_at_all_when_nobody_waits(self, file):
+        store = Store(locate(f"sqlite:///{file}"), reads=True)
+        await store.open()
+        asked: list[str] = []
+        begun = {name: threading.Event() for name in ("first", "second", "gone", "third")}
+        may_end = {name: threading.Event() for name in begun}
+
+        def question(name: str) -> Any:
+            def operation(database: Database) -> str:
+                asked.append(name)
+                begun[name].set()
+                may_end[name].wait(10)
+                return name
+
+            return operation
+
+        first, second, gone, third = (asyncio.ensure_future(store.run(question(name))) for name in begun)
+        await asyncio.to_thread(begun["first"].wait, 10)
+        gone.cancel()
+        await asyncio.wait((gone,))
+        may_end["first"].set()
+        may_end["second"].set()
+        assert (await first, await second) == ("first", "second")
+        await asyncio.to_thread(begun["third"].wait, 10)
+        assert (asked, third.done()) == (["first", "second", "third"], False)
+        may_end["third"].set()
+        assert await third == "third"
+        assert store.waiting == 0
+        await store.close()
+
     async def test_only_what_must_last_waits_for_the_disk(self, store):
         def synchronous(database: Database) -> int:
             return int(execute(database, "PRAGMA synchronous").fetchone()[0])

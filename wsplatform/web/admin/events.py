@@ -16,7 +16,7 @@ from wsplatform.net.tasks import Tasks
 from wsplatform.plugins.base import PluginStatus
 from wsplatform.registry.records import Entry, KeyRecord, NodeRecord
 from wsplatform.web.admin.audit import audit_item
-from wsplatform.web.admin.nodes import LinkItem, NodeItem, Nodes, PluginItem, link_item, node_item, plugin_items
+from wsplatform.web.admin.nodes import LinkItem, NodeItem, Nodes, PluginItem, link_items, node_item, plugin_items
 from wsplatform.web.admin.routes import Call, Reply, Route
 from wsplatform.web.admin.streams import MEDIA, Outbox, Stream, event
 
@@ -224,7 +224,7 @@ class _Hub:
             case "nodes":
                 return NodesEvent(self._sources.nodes.view.number, [node_item(record) for record in records])
             case "links":
-                return LinksEvent([link_item(one.member.node_id, link) for one in records for link in one.links])
+                return LinksEvent([item for one in records for item in link_items(one)])
             case "plugins":
                 return PluginsEvent(plugin_items(self._sources.plugins()))
             case _:

@@ -36,7 +36,8 @@ class NodeItem(msgspec.Struct, frozen=True, kw_only=True):
     """An instance of the view. Times are seconds since 1970 (UTC).
 
     state: of the node's life, as it last reported; status: all of that report, null before the first.
-    view, config: the newest versions that it says it has.
+    view, config: the newest versions that it says it has. clock_ahead: seconds by which its clock is ahead of the
+    registry's, negative: behind; 0 where that is less than five.
     """
 
     id: str
@@ -50,6 +51,7 @@ class NodeItem(msgspec.Struct, frozen=True, kw_only=True):
     last_seen: float
     view: int
     config: int
+    clock_ahead: float
     status: NodeStatus | None
 
 
@@ -175,9 +177,7 @@ class _Cluster:
         return json_reply(NodePage(view=self._nodes.view.number, items=items, next=following))
 
     async def links(self, call: Call[LinkQuery, None]) -> HTTPResponse:
-        found = (
-            link_item(record.member.node_id, link) for record in await self._nodes.nodes() for link in record.links
-        )
+        found = (item for record in await self._nodes.nodes() for item in link_items(record))
         wanted = (link for link in found if _wanted_link(link, call.query))
         taken, following = page(wanted, lambda link: (link.node, link.peer), tuple[str, str], call.query)
         return json_reply(LinkPage(items=taken, next=following))
@@ -211,9 +211,9 @@ def _wanted_link(link: LinkItem, asked: LinkQuery) -> bool:
     return asked.node in ("", link.node) and asked.peer in ("", link.peer) and asked.state in (UNSET, link.state)
 
 
-def link_item(node_id: str, link: LinkStatus) -> LinkItem:
-    told = msgspec.structs.asdict(link)
-    return LinkItem(node=node_id, peer=told.pop("node_id"), **told)
+def link_items(record: NodeRecord) -> list[LinkItem]:
+    """Moments are by the registry's clock, whatever the node's says."""
+    return [_link_item(record.member.node_id, link, record.clock_ahead) for link in record.links]
 
 
 def node_item(record: NodeRecord) -> NodeItem:
@@ -230,8 +230,15 @@ def node_item(record: NodeRecord) -> NodeItem:
         last_seen=record.last_seen,
         view=record.view,
         config=record.config,
+        clock_ahead=record.clock_ahead,
         status=record.status,
     )
+
+
+def _link_item(node_id: str, link: LinkStatus, ahead: float) -> LinkItem:
+    told = msgspec.structs.asdict(link)
+    told["since"] -= ahead
+    return LinkItem(node=node_id, peer=told.pop("node_id"), **told)
 
 
 def plugin_items(plugins: Mapping[str, PluginStatus]) -> list[PluginItem]:

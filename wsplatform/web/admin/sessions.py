@@ -30,6 +30,7 @@ class SessionsQuery(PageQuery, frozen=True, kw_only=True, forbid_unknown_fields=
     contains: Annotated[
         str, msgspec.Meta(max_length=MAX_TEXT, description="A part of the id, the user or the address.")
     ] = ""
+    slow: Annotated[bool, msgspec.Meta(description="Only those whose client reads slowly: data waits for it.")] = False
 
 
 class EndQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,7 +40,8 @@ class EndQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SessionItem(msgspec.Struct, frozen=True, kw_only=True):
-    """user: empty: anonymous. connected_at: seconds since 1970 (UTC). subscriptions: how many."""
+    """user: empty: anonymous. connected_at: seconds since 1970 (UTC). subscriptions: how many. waiting_bytes: what the
+    client has not read yet."""
 
     id: str
     user: str
@@ -48,6 +50,7 @@ class SessionItem(msgspec.Struct, frozen=True, kw_only=True):
     connected_at: float
     subscriptions: int
     protocol: str
+    waiting_bytes: int
 
 
 class SessionPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,12 +64,11 @@ class SessionPage(msgspec.Struct, frozen=True, kw_only=True):
 
 class SessionState(SessionItem, frozen=True, kw_only=True):
     """channels: the first by name, as many as fit. info: what the token says about the connection. expires_at: when the
-    token does, null: never. waiting_bytes: what the client has not read yet."""
+    token does, null: never."""
 
     channels: list[str]
     info: Raw | None
     expires_at: float | None
-    waiting_bytes: int
 
 
 _SESSION: Final = (Parameter("id", "The session's id, which its client knows as client id."),)
@@ -121,6 +123,7 @@ class _Sessions:
             user=None if asked.user is UNSET else asked.user,
             channel=asked.channel,
             contains=asked.contains,
+            slow=asked.slow,
             after=after,
             limit=asked.limit,
         )
@@ -142,7 +145,6 @@ class _Sessions:
             channels=list(details.channels),
             info=_json(details.info),
             expires_at=details.expires_at,
-            waiting_bytes=details.waiting_bytes,
         )
         return json_reply(state)
 

@@ -66,9 +66,11 @@ function lonely(values, start, end) {
   return seen === 1;
 }
 
+/** The time of the day, or the day where one begins. */
 function moment(mark, step) {
-  const text = step >= 86400 ? format.date(mark).slice(0, 6) : format.time(mark);
-  return step < 86400 && step >= 60 ? text.slice(0, 5) : text;
+  const text = format.time(mark);
+  if (step >= 86400 || text === "00:00:00") return format.dayOf(mark);
+  return step >= 60 ? text.slice(0, 5) : text;
 }
 
 // A property with light-dark() is not computed by itself, only where a colour is.

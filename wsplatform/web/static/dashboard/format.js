@@ -3,11 +3,12 @@ export const NOTHING = "–";
 
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
-const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-const moment = new Intl.DateTimeFormat("en-GB", {
-  day: "2-digit", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit",
-});
-const calendar = new Intl.DateTimeFormat("en-GB", { day: "2-digit", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit" });
+const timeOfDay = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const MOMENT = { day: "2-digit", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit" };
+const moment = new Intl.DateTimeFormat("en-GB", MOMENT);
+const long = new Intl.DateTimeFormat("en-GB", { ...MOMENT, year: "numeric" });
+const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
+const offset = new Intl.DateTimeFormat("en", { timeZoneName: "shortOffset" });
 
 const unknown = (value) => value === null || value === undefined || Number.isNaN(value);
 
@@ -49,6 +50,9 @@ export function span(value) {
   return rest ? `${text} ${rest} ${next[1]}` : text;
 }
 
+/** By how much the clock of a node is wrong. */
+export const clock = (ahead) => `${span(Math.abs(ahead))} ${ahead > 0 ? "ahead of" : "behind"} the registry's`;
+
 export const ago = (then, now) => (unknown(then) ? NOTHING : now - then < 1 ? "now" : `${span(now - then)} ago`);
 
 export function bytes(value) {
@@ -65,10 +69,21 @@ export function bytes(value) {
 
 export const bytesRate = (value) => (unknown(value) ? NOTHING : `${bytes(value)}/s`);
 export const percent = (value) => (unknown(value) ? NOTHING : `${number(value * 100)} %`);
-export const time = (value) => (unknown(value) ? NOTHING : clock.format(value * 1000));
-export const date = (value) => (unknown(value) ? NOTHING : moment.format(value * 1000));
-/** Of a moment that may be in another year. */
-export const day = (value) => (unknown(value) ? NOTHING : calendar.format(value * 1000));
+export const time = (value) => (unknown(value) ? NOTHING : timeOfDay.format(value * 1000));
+export const dayOf = (value) => day.format(value * 1000);
+
+/** With the year where it is not this one. */
+export function date(value) {
+  if (unknown(value)) return NOTHING;
+  const then = new Date(value * 1000);
+  return (then.getFullYear() === new Date().getFullYear() ? moment : long).format(then);
+}
+
+/** The zone of all these times, the browser's: "UTC+1". The command line and logs tell times in UTC. */
+export function zone() {
+  const found = offset.formatToParts().find((part) => part.type === "timeZoneName");
+  return found.value.replace("GMT", "UTC");
+}
 
 /** "1 node", "3 nodes". */
 export const plural = (n, word, many = `${word}s`) => `${count(n)} ${n === 1 ? word : many}`;

@@ -1,11 +1,14 @@
 // What events say, brought into the store: nodes with their rates, links, what got lost and who is gone.
 import { recall } from "./past.js";
 import { difference, total } from "./rates.js";
-import { get, set } from "./store.js";
+import { NO_TROUBLE, get, set } from "./store.js";
 
 const HISTORY_SECONDS = 120;
 const TROUBLE_SECONDS = 60;
 const GONE_SECONDS = 900;
+const BACK_SECONDS = 300;
+/** A stall of a moment is over before anybody has read of it: for so long it is told. */
+const SHORT_SECONDS = 15;
 /** A node reports each second; one that is given up was silent for cluster.dead_seconds, 3 by default. */
 const SILENT_SECONDS = 2.2;
 /** Events of nodes come each second, too. */
@@ -29,7 +32,7 @@ export function apply(topic, data) {
 export function forgetLive() {
   set({
     view: null, nodes: null, links: null, plugins: null, config: null, audit: null, metricsTo: null,
-    rates: {}, heard: {}, history: [], trouble: { drops: [], gone: [] },
+    rates: {}, heard: {}, history: [], trouble: NO_TROUBLE,
     stream: { state: "connecting", since: Date.now() / 1000, retryAt: null, reason: "" },
   });
 }
@@ -42,10 +45,14 @@ function readNodes({ view, items }) {
   const rates = {};
   const heard = {};
   const drops = recent(trouble.drops, now, TROUBLE_SECONDS);
+  const stalls = recent(trouble.stalls, now, SHORT_SECONDS);
   for (const node of items) {
     const old = known.get(node.id);
     const result = difference(old, node, ratesBefore[node.id]);
     rates[node.id] = result.rates;
+    if (old !== node && node.status && node.status.uptime !== old?.status?.uptime) {
+      stalls.push({ at: now, id: node.id, lag: node.status.lag, delivery: node.status.delivery_p99 ?? 0 });
+    }
     if (result.dropped > 0) drops.push({ at: now, where: node.id, count: result.dropped });
     // By this machine's clock, which may differ from the registry's: when was something new heard of it?
     const last = heardBefore[node.id];
@@ -54,18 +61,21 @@ function readNodes({ view, items }) {
   }
   set({
     view, nodes: items, rates, heard,
-    trouble: { drops, gone: gone(before, items, recent(trouble.gone, now, GONE_SECONDS), { heard: heardBefore, seen: history[history.length - 1]?.at, now }) },
+    trouble: { drops, stalls, gone: gone(before, items, recent(trouble.gone, now, GONE_SECONDS), { heard: heardBefore, seen: history[history.length - 1]?.at, now }) },
     history: [...history.filter((one) => one.at > now - HISTORY_SECONDS), { at: now, ...total(items, rates) }],
   });
   if (before === null) recall();
 }
 
-/** how: "order": it was heard of until it left; "silence": it was not; "unseen": that was not seen. */
+/** how: "order": it was heard of until it left; "silence": it was not; "unseen": that was not seen; "back": it is. */
 function gone(before, items, list, { heard, seen, now }) {
   const here = new Set(items.map((node) => node.id));
   const left = (before ?? []).filter((node) => !here.has(node.id));
   return [
-    ...list.filter((one) => !here.has(one.id)),
+    ...list.flatMap((one) => {
+      if (here.has(one.id) === (one.how === "back")) return one.how === "back" && one.at < now - BACK_SECONDS ? [] : [one];
+      return one.how === "silence" ? [{ ...one, at: now, how: "back", away: now - one.at }] : [];
+    }),
     ...left.map((node) => {
       const order = node.draining || now - heard[node.id].at < SILENT_SECONDS;
       return { id: node.id, at: now, how: now - seen > UNSEEN_SECONDS ? "unseen" : order ? "order" : "silence", sessions: node.status?.sessions ?? 0 };

@@ -14,6 +14,8 @@ export const RANGES = {
   "30d": ["30 d", 2592000, 10800],
 };
 
+const NOTHING = { question: null, stop: new AbortController() };
+
 /** lines: [{metric, aggregation?, by?, node?, label?, name?, word?(label)}]. {times, series: [{name, values}], error, loading}.
  *
  * A line with `by` gives a series for each node or label. Times are seconds since 1970. */
@@ -23,12 +25,20 @@ export function useSeries(lines, range) {
   const [state, set] = useState({ question, times: [], series: null, error: null, loading: true });
   const to = useStore((all) => all.metricsTo);
   const asked = useRef({ question: null, to: 0 });
+  const running = useRef(NOTHING);
 
+  useEffect(() => () => {
+    running.current.stop.abort();
+    running.current = NOTHING;
+  }, [question]);
   useEffect(() => {
+    // An answer that takes longer than samples come is waited for: asked anew each time, it would never be there.
+    if (running.current.question === question) return;
     // A step that has not ended yet changes little: long ranges are not asked for every ten seconds.
     const wait = asked.current.question === question && to !== null && to < asked.current.to + Math.min(step, 300);
-    if (wait) return undefined;
+    if (wait) return;
     const stop = new AbortController();
+    running.current = { question, stop };
     set((old) => ({ ...old, loading: true }));
     load(lines, { length, step, to }, stop.signal).then(
       (found) => {
@@ -38,8 +48,9 @@ export function useSeries(lines, range) {
       (error) => error.name !== "AbortError" && set((old) => ({
         ...(old.question === question ? old : { times: [], series: null }), question, error, loading: false,
       })),
-    );
-    return () => stop.abort();
+    ).finally(() => {
+      if (running.current.stop === stop) running.current = NOTHING;
+    });
   }, [question, to]);
   return state;
 }

@@ -1,6 +1,9 @@
 // What all pages share: one value, replaced as a whole, and those who look at a part of it.
 import { useEffect, useState } from "./ui.js";
 
+/** See live.js. */
+export const NO_TROUBLE = { drops: [], stalls: [], gone: [] };
+
 const listeners = new Set();
 let state = {
   /** undefined: not known yet; null: nobody is logged in; else {key: {id, name}, expires_at}. */
@@ -20,7 +23,7 @@ let state = {
   /** By node id; see live.js. */
   rates: {},
   heard: {},
-  trouble: { drops: [], gone: [] },
+  trouble: NO_TROUBLE,
   history: [],
   toasts: [],
 };

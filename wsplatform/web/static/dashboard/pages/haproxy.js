@@ -66,7 +66,7 @@ function Known({ facts, items, nodes, healthy, detail }) {
     <${Facts} facts=${[
       ["HAProxy last seen", format.ago(facts.success_at, now)],
       ["Last reload", facts.reloaded_at ? when(facts.reloaded_at, now) : "none since the plugin began"],
-      ["Certificate valid until", facts.certificate_until && format.day(facts.certificate_until)],
+      ["Certificate valid until", facts.certificate_until && format.date(facts.certificate_until)],
       ["Last drift, put right", facts.drift ? told(facts.drift, facts.drift_at, now) : "none since the plugin began"],
       ["Last error", facts.error ? told(facts.error === detail ? null : facts.error, facts.error_at, now) : "none since the plugin began", "long"],
     ]} />

@@ -60,6 +60,7 @@ function Live({ node }) {
       ["State of its life", node.state],
       ["Registered", format.date(node.registered_at)],
       ["Running for", format.span(status.uptime)],
+      ["Clock", node.clock_ahead ? format.clock(node.clock_ahead) : "right"],
       ["View", version(node.view, view)],
       ["Configuration", version(node.config, config)],
       ["Publications lost since its start", format.count(status.dropped)],

@@ -1,7 +1,7 @@
 import { html } from "../ui.js";
 import { useStore } from "../store.js";
 import { attention } from "../attention.js";
-import { useSilence } from "../silence.js";
+import { ahead, useSilence } from "../silence.js";
 import * as format from "../format.js";
 import { to } from "../router.js";
 import { Section, Title, Waiting } from "../parts/page.js";
@@ -9,7 +9,7 @@ import { Status } from "../parts/status.js";
 import { Figures } from "../parts/figures.js";
 import { Picture } from "../parts/picture.js";
 import { Busiest } from "../parts/busiest.js";
-import { ERRORS } from "../codes.js";
+import { ERRORS, disconnect } from "../codes.js";
 import { Chart, RangeChoice, useRange } from "../parts/chart.js";
 
 export function Overview() {
@@ -29,6 +29,9 @@ export function Overview() {
           { metric: "delivery", aggregation: "p50", name: "p50" }, { metric: "delivery", aggregation: "p99", name: "p99" }]} />
         <${Chart} title="Sessions" unit="" range=${range} lines=${[{ metric: "sessions" }]} />
         <${Chart} title="Errors, by code" unit="rate" range=${range} empty="No error in this time." lines=${ERRORS} />
+        <${Chart} title="Disconnects, by code" unit="rate" range=${range} empty="Nobody was disconnected in this time." lines=${[
+          { metric: "disconnects", by: "label", word: disconnect }]} />
+        <${Chart} title="CPU, by node" unit="percent" range=${range} lines=${[{ metric: "cpu", by: "node" }]} />
       </div>
     <//>
   </div>`;
@@ -40,7 +43,7 @@ function Attention({ nodes }) {
   const config = useStore((state) => state.config);
   const trouble = useStore((state) => state.trouble);
   const silence = useSilence();
-  const found = attention({ nodes, links, plugins, config, trouble, silence, now: Date.now() / 1000 });
+  const found = attention({ nodes, links, plugins, config, trouble, silence, now: Date.now() / 1000, ahead: ahead() });
   const stream = useStore((state) => state.stream);
   const up = links.filter((link) => link.state === "up").length;
   if (!found.length && stream.state === "broken") {
@@ -48,12 +51,12 @@ function Attention({ nodes }) {
   }
   if (!found.length) {
     return html`
-      <p class="calm"><${Status} kind="ok">Nothing needs attention: ${format.plural(nodes.length, "node")} ready${links.length ? `, ${format.plural(up, "link")} up` : ""}.<//></p>`;
+      <p class="calm"><${Status} kind="ok">Nodes and links are well: ${format.plural(nodes.length, "node")} ready${links.length ? `, ${format.plural(up, "link")} up` : ""}.<//></p>`;
   }
   return html`
     <${Section} title="Needs attention">
-      <ul class="attention">${found.map(({ kind, text, address, action }) => html`
-        <li key=${text} class=${kind}><${Status} kind=${kind}>${text}<//> <a href=${address}>${action}</a></li>`)}
+      <ul class="attention">${found.map(({ kind, id, text, address, action }) => html`
+        <li key=${id} class=${kind}><${Status} kind=${kind}>${text}<//> <a href=${address}>${action}</a></li>`)}
       </ul>
     <//>
   `;

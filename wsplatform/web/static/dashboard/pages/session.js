@@ -35,7 +35,7 @@ function Told({ session }) {
       ["Protocol", session.protocol],
       ["Connected", `${format.date(session.connected_at)}, ${format.ago(session.connected_at, now)}`],
       ["Its token ends", session.expires_at ? `${format.date(session.expires_at)}, in ${format.span(session.expires_at - now)}` : null],
-      ["Waiting to be read by it", format.bytes(session.waiting_bytes)],
+      ["Not read yet", format.bytes(session.waiting_bytes)],
       ["Info from its token", session.info === null || session.info === undefined ? null : html`<pre>${JSON.stringify(session.info, null, 1)}</pre>`],
     ]} />
     <${Section} title=${format.plural(session.subscriptions, "channel")}>

@@ -3,15 +3,16 @@ import { ahead } from "../silence.js";
 import * as format from "../format.js";
 import { replaceQuery, to } from "../router.js";
 import { Title } from "../parts/page.js";
-import { Filters, TextField } from "../parts/form.js";
+import { Choice, Filters, TextField } from "../parts/form.js";
 import { Listing, useList } from "../parts/list.js";
 import { Table } from "../parts/table.js";
 import { Disconnect } from "../parts/disconnect.js";
 
+const READERS = [["", "All"], ["true", "Slow readers"]];
 const FIELDS = [["user", "User"], ["channel", "Subscribed to"], ["node", "Node"], ["contains", "Id, user or address contains"]];
 
 export function Sessions({ query }) {
-  const [asked, setAsked] = useState(() => Object.fromEntries(FIELDS.map(([name]) => [name, query.get(name) ?? ""])));
+  const [asked, setAsked] = useState(() => Object.fromEntries([...FIELDS.map(([name]) => name), "slow"].map((name) => [name, query.get(name) ?? ""])));
   const [ending, end] = useState(null);
   const list = useList("/sessions", useSettled(asked), { every: 5 });
   const now = useNow(5) - ahead();
@@ -21,13 +22,16 @@ export function Sessions({ query }) {
     replaceQuery(next);
   };
   const narrowed = Object.values(asked).some(Boolean);
-  const empty = narrowed
+  const empty = asked.slow && !FIELDS.some(([name]) => asked[name])
+    ? "No client reads slowly: nothing waits to be read."
+    : narrowed
     ? "No session is like that. A user and a channel have to be given in full."
     : "Nobody is connected. Clients connect to /connection/websocket of a node or of the balancer.";
   return html`<div class="page">
     <${Title} text="Sessions" />
     <${Filters} label="Sessions">
       ${FIELDS.map(([name, text]) => html`<${TextField} key=${name} label=${text} value=${asked[name]} change=${change(name)} />`)}
+      <${Choice} label="Which sessions" value=${asked.slow} change=${change("slow")} options=${READERS} />
     <//>
     <${Listing} list=${list} noun="session" empty=${empty}>
       ${(items) => html`<${Table} caption="Sessions" rows=${items} rowKey=${(item) => item.id} columns=${columns(now, end)} />`}
@@ -43,6 +47,7 @@ const columns = (now, end) => [
   { key: "address", title: "Address", cell: (item) => html`<span class="code">${item.address}</span>` },
   { key: "protocol", title: "Protocol", cell: (item) => item.protocol },
   { key: "subscriptions", title: "Channels", num: true, cell: (item) => format.count(item.subscriptions) },
+  { key: "waiting", title: "Not read yet", num: true, cell: (item) => format.bytes(item.waiting_bytes) },
   { key: "connected_at", title: "Connected", end: true, cell: (item) => format.ago(item.connected_at, now) },
   { key: "end", title: "", end: true, cell: (item) => html`<button type="button" class="small" aria-label="Disconnect ${item.id}" onClick=${() => end(item)}>Disconnect …</button>` },
 ];

@@ -17,7 +17,9 @@ export function useRange() {
 
 export function RangeChoice({ range, change }) {
   const options = Object.entries(RANGES).map(([name, [text]]) => [name, text]);
-  return html`<${Choice} label="Time range of the charts" value=${range} change=${change} options=${options} />`;
+  return html`
+    <span class="note">Times are in ${format.zone()}</span>
+    <${Choice} label="Time range of the charts" value=${range} change=${change} options=${options} />`;
 }
 
 /** lines: see useSeries; unit: see UNITS; empty: what it means when there is no line at all. */

@@ -2,6 +2,7 @@
 import { html, useEffect, useState } from "../ui.js";
 import { logOut } from "../api.js";
 import { toast, useStore } from "../store.js";
+import { zone } from "../format.js";
 import { to } from "../router.js";
 import { Connection, StaleBanner } from "./connection.js";
 import { Find } from "./find.js";
@@ -61,6 +62,7 @@ function Foot() {
   const config = useStore((state) => state.config);
   return html`
     <dl class="foot">
+      <dt>Times</dt><dd>${zone()}</dd>
       <dt>View</dt><dd>${view ?? "–"}</dd>
       <dt>Configuration</dt><dd>${config ?? "–"}</dd>
       <dt><a href="/admin/docs">API documentation</a></dt>
