@@ -63,6 +63,11 @@ test("times and sizes are read in units of their size", () => {
   assert.deepEqual([0, 0.00042, 0.0123, 1.5, 90, 4000, null].map(format.seconds), ["0 ms", "420 µs", "12.3 ms", "1.5 s", "90 s", "1 h 6 min", "–"]);
   assert.deepEqual([0, 1023, 1536, 5 * 2 ** 30].map(format.bytes), ["0 B", "1,023 B", "1.5 KiB", "5 GiB"]);
   assert.deepEqual([0, 59.6, 61, 90061].map(format.span), ["0 s", "1 min", "1 min 1 s", "1 d 1 h"]);
+  assert.deepEqual(format.marks([0, 50000, 100000]), ["0", "50K", "100K"]);
+  assert.deepEqual(format.marks([0, 2500, 5000]), ["0", "2,500", "5,000"]);
+  assert.match(format.zone(), /^UTC([+-]\d+)?/);
+  assert.match(format.date(new Date(2020, 0, 2, 3).getTime() / 1000), /02 Jan 2020.*03:00:00/);
+  assert.doesNotMatch(format.date(Date.now() / 1000), /\d{4}/);
   assert.deepEqual([0.123, 12.345, 1234.5, 2500000].map(format.rate), ["0.12/s", "12.3/s", "1,235/s", "2.5M/s"]);
 });
 

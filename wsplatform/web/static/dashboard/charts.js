@@ -20,7 +20,6 @@ export const dashOf = (number) => DASHES[Math.floor(number / 2) % DASHES.length]
 /** Draw into `place`. moved(index or null): the cursor is over that moment. Call the result's destroy at the end. */
 export function draw(place, { times, series, unit, from, until, moved }) {
   const colour = palette(place);
-  const text = UNITS[unit];
   const axis = { stroke: colour("--muted"), grid: { stroke: colour("--grid"), width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif" };
   const options = {
     width: Math.max(120, place.clientWidth),
@@ -36,7 +35,7 @@ export function draw(place, { times, series, unit, from, until, moved }) {
       { ...axis, size: 24, space: 70, values: (_, marks, __, ___, step) => marks.map((mark) => moment(mark, step)) },
       { ...axis, size: (_, values) => 12 + 6.2 * Math.max(2, ...(values ?? []).map((value) => value.length)), space: 32,
         ...(unit.startsWith("bytes") ? { incrs: BINARY } : {}),
-        values: (_, marks) => marks.map((mark) => (mark === 0 ? "0" : text(mark))) },
+        values: (_, marks) => labels(marks, unit) },
     ],
     series: [{}, ...series.map((one, number) => ({
       label: one.name,
@@ -49,6 +48,11 @@ export function draw(place, { times, series, unit, from, until, moved }) {
     hooks: { setCursor: [(plot) => moved(plot.cursor.idx ?? null)] },
   };
   return new uPlot(options, [times, ...series.map((one) => one.values)], place);
+}
+
+function labels(marks, unit) {
+  const texts = unit === "" || unit === "rate" ? format.marks(marks) : marks.map(UNITS[unit]);
+  return texts.map((text, place) => (marks[place] === 0 ? "0" : unit === "rate" ? `${text}/s` : text));
 }
 
 export function resize(plot, place) {

@@ -26,6 +26,9 @@ export function number(value) {
   return String(Number(value.toPrecision(size < 1 ? 2 : 3)));
 }
 
+/** The marks of an axis: all in thousands, or none. */
+export const marks = (values) => (Math.max(0, ...values) < 10000 ? values.map(number) : values.map((value) => (value ? short.format(value) : "0")));
+
 export const rate = (value) => (unknown(value) ? NOTHING : `${number(value)}/s`);
 
 export function seconds(value) {
