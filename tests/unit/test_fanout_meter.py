@@ -62,10 +62,14 @@ def about(seconds: float) -> float:
     return largest_in(bucket_of(round(seconds * 1e6))) / 1e6
 
 
-def test_a_frame_is_timed_from_its_beginning_and_publications_from_their_arrival() -> None:
+def test_a_frame_is_timed_from_its_beginning_and_publications_from_the_first_arrival_of_their_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fanout, "TOGETHER", -1)
     run = Run()
     run.seat("a", 0.5)
     run.seat("b", 0.25, count=2)
+    run.seat("c", 0.0)
     run.fanout.deliver("a", ONE)
     run.now += 1.0
     run.fanout.deliver("a", ONE)  # joined with the first
@@ -73,9 +77,39 @@ def test_a_frame_is_timed_from_its_beginning_and_publications_from_their_arrival
     run.now += 2.0
     run.turn()
     assert found(run.meter.fanout) == {about(0.5): 2}
-    assert found(run.meter.delivery) == {about(3.5): 2, about(3.0): 1}
-    assert run.meter.delivery.sum == pytest.approx(3.5 * 2 + 3.0)
+    assert found(run.meter.delivery) == {about(3.5): 2, about(4.0): 1}
+    assert run.meter.delivery.sum == pytest.approx(3.5 * 2 + 4.0)
     assert run.fanout.deliveries == 2 + 2
+    run.fanout.deliver("c", ONE)
+    run.now += 1.0
+    run.turn()
+    assert found(run.meter.delivery) == {about(3.5): 2, about(4.0): 1, about(1.0): 1}
+
+
+def test_small_frames_are_timed_together_and_large_ones_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run()
+    costs = {"a": 1, "b": 3, "crowd": 40, "c": 5}
+    descriptors: dict[int, int] = {}
+
+    def write(fd: int, data: bytes) -> int:
+        run.now += descriptors[fd] / 1000
+        return len(data)
+
+    monkeypatch.setattr(fanout.os, "write", write)
+    for channel, cost in costs.items():
+        group = Group(Text())
+        for _ in range(40 if channel == "crowd" else 1):
+            outlet = Outlet(run, 0.0)
+            outlet.fileno = len(descriptors)
+            descriptors[outlet.fileno] = cost if channel != "crowd" else 1
+            group.add(outlet)
+        run.groups[channel] = (group,)
+    for channel in costs:
+        run.fanout.deliver(channel, ONE)
+    run.turn()
+    assert found(run.meter.fanout) == {about(0.002): 2, about(0.040): 1, about(0.005): 1}
+    assert found(run.meter.delivery) == {about(0.004): 2, about(0.044): 1, about(0.049): 1}
+    assert run.meter.fanout.sum == pytest.approx(0.049)
 
 
 def test_a_frame_that_takes_several_turns_is_one_and_what_comes_meanwhile_is_timed_by_itself(
