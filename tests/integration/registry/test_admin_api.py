@@ -104,6 +104,44 @@ class TestWhoMay:
         writer.close()
 
 
+class TestPublicKey:
+    """A page of any name can have this name lead to this host, and knows the key of the development settings."""
+
+    KEY = "development-only-admin-key-0000000000000"
+
+    @pytest.fixture
+    async def client(self, sanic_client) -> AsyncIterator[Any]:
+        async with running(admin_key=self.KEY) as registry:
+            app = make_app(f"admin-{next(NUMBERS)}", operators_face(registry, dict, NO_CLUSTER), 8_388_608)
+            yield await sanic_client(app, trust_env=False)
+
+    @pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "localhost.evil."])
+    async def test_is_no_use_to_other_peoples_pages(self, client, host):
+        reply = await client.get("/admin/v1/nodes", headers={"X-API-Key": self.KEY, "Host": host})
+        assert code(reply) == (403, "public_key")
+        reply = await client.post("/admin/v1/session", headers={"Host": host}, json={"key": self.KEY})
+        assert code(reply) == (403, "public_key")
+
+    @pytest.mark.parametrize(
+        "host",
+        [
+            "localhost",
+            "localhost:8000",
+            "a.localhost:1",
+            "127.0.0.1",
+            "10.0.0.7:80",
+            "[::1]",
+            "[::1]:80",
+            "registry:8000",
+        ],
+    )
+    async def test_opens_where_no_page_of_others_is(self, client, host):
+        reply = await client.get("/admin/v1/nodes", headers={"X-API-Key": self.KEY, "Host": host})
+        assert reply.status_code == 200
+        reply = await client.post("/admin/v1/session", headers={"Host": host}, json={"key": self.KEY})
+        assert reply.status_code == 201
+
+
 class TestNodes:
     async def test_say_where_they_are_and_how(self, client, registry):
         a = Node("a")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import re
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Any, Final, Literal, Protocol
 
 from loguru import logger
@@ -17,10 +19,12 @@ from wsplatform.core.tries import source
 from wsplatform.errors import RequestError
 from wsplatform.model import ApiKey
 from wsplatform.registry.records import Actor
+from wsplatform.settings import DEVELOPMENT_SECRETS
 from wsplatform.web.admin.cookies import CSRF_HEADER, check_origin, is_change, read_cookie
 from wsplatform.web.proxies import Origin, Proxies
 
 _LOG_SECONDS: Final = 60.0
+_PORT: Final = re.compile(r":[0-9]*\Z")
 
 
 class Keys(Protocol):
@@ -77,13 +81,20 @@ class Gate:
         origin = self.origin(request)
         try:
             text = request.headers.get("x-api-key") or _bearer(request)
-            return self._by_key(text, origin) if text else self._by_session(request, origin)
+            return self._by_key(text, request, origin) if text else self._by_session(request, origin)
         except RequestError as error:
             self._log(origin.address, error)
             raise
 
-    def admin_key(self, text: str) -> ApiKey:
+    def admin_key(self, text: str, request: Request[Any, Any]) -> ApiKey:
         """The key whose text this is. Raises RequestError 401 or 403."""
+        if text in DEVELOPMENT_SECRETS and not _own_name(request.headers.get("host", "")):
+            raise RequestError(
+                403,
+                "public_key",
+                "Everybody knows the key of the development settings, web pages included: it counts at localhost, at "
+                "an IP address or at a name without dots. Use one of these, or set registry.admin_key.",
+            )
         key = self._keys.ring.find(text)
         if key is None:
             raise RequestError(401, "unauthorized", "This key is not known: it is mistyped, or was revoked.")
@@ -98,8 +109,8 @@ class Gate:
         key = self._keys.ring.get(caller.key_id)
         return key is not None and key.digest == caller.digest
 
-    def _by_key(self, text: str, origin: Origin) -> Caller:
-        key = self.admin_key(text)
+    def _by_key(self, text: str, request: Request[Any, Any], origin: Origin) -> Caller:
+        key = self.admin_key(text, request)
         return Caller(key.id, key.name, origin.address, "key", key.digest)
 
     def _by_session(self, request: Request[Any, Any], origin: Origin) -> Caller:
@@ -122,6 +133,18 @@ class Gate:
         held_back = self._throttle.allow(f"{source(address)} {error.status}", asyncio.get_running_loop().time())
         if held_back is not None:
             logger.warning("Refused {} from the admin API: {} ({} more before)", address, error.code, held_back)
+
+
+def _own_name(host: str) -> bool:
+    """Whether no stranger can have a name like this lead here (DNS rebinding): it is none of the public DNS."""
+    name = host.rpartition(":")[0] if _PORT.search(host) else host
+    if "." not in name or name.lower().endswith(".localhost"):
+        return True
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _bearer(request: Request[Any, Any]) -> str:

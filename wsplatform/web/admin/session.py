@@ -112,7 +112,7 @@ class _Sessions:
         name = cookie_name(origin)
         if "origin" in request.headers or "sec-fetch-site" in request.headers:  # else it is no browser
             check_origin(request, origin, change=True)
-        key = self._key(call.body.key, address)
+        key = self._key(call, address)
         actor = Actor(key.id, key.name, address)
         before = self._logins.find(read_cookie(request, origin))
         text, login = await self._logins.begin(key, actor, None if before is None else before[0])
@@ -135,7 +135,7 @@ class _Sessions:
             raise RequestError(401, "no_session", "The request came with a key, not in a session: log in to have one.")
         return found
 
-    def _key(self, text: str, address: str) -> ApiKey:
+    def _key(self, call: Call[None, LoginBody], address: str) -> ApiKey:
         """Nothing is awaited between the look at the tries and the count of them, so none goes beside it."""
         now = asyncio.get_running_loop().time()
         wait = self._tries.wait(address, now)
@@ -144,7 +144,7 @@ class _Sessions:
             message = f"Too many tries from this address: try again in {math.ceil(wait)} s."
             raise RequestError(429, "too_many_tries", message)
         try:
-            return self._gate.admin_key(text)
+            return self._gate.admin_key(call.body.key, call.request)
         except RequestError as error:
             self._tries.failed(address, now)
             self._enter(address, error.code, now)
