@@ -22,7 +22,9 @@ from wsplatform.settings import LogTable
 if TYPE_CHECKING:
     from loguru import Message, Record
 
-_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
+# With the marks that turn the direction of text, so that what follows would be read in another order than it stands
+# there; and with halves of characters, which cannot be written.
+_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _CHATTY = (
     "asyncio",

@@ -45,7 +45,7 @@ def test_a_json_line_says_when_what_and_who(capsys: pytest.CaptureFixture[str]) 
 
 def test_one_json_object_a_line_whatever_is_logged(capsys: pytest.CaptureFixture[str]) -> None:
     logs.set_up(JSON)
-    logger.info("two\nlines \x1b[31m{} <red> é\u2028", "{x}")
+    logger.info("two\nlines \x1b[31m{} <red> é\u2028\u202e\u2066\udcff", "{x}")
     logging.getLogger("aiohttp.server").error("Error %s", "handling\nrequest")
     try:
         _fail("cause")
@@ -53,7 +53,7 @@ def test_one_json_object_a_line_whatever_is_logged(capsys: pytest.CaptureFixture
         logger.exception("it failed")
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert [line["message"] for line in lines] == [
-        "two\\nlines \\x1b[31m{x} <red> é\\u2028",
+        "two\\nlines \\x1b[31m{x} <red> é\\u2028\\u202e\\u2066\\udcff",
         "Error handling\\nrequest",
         "it failed",
     ]
