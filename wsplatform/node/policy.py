@@ -51,6 +51,10 @@ class Policy:
         """The API key whose text this is."""
         return self._keys.find(text)
 
+    def has(self, key: ApiKey) -> bool:
+        """Whether `key`, which was found before, is still there and the same."""
+        return self._keys.get(key.id) == key
+
     def _find(self, channel: str) -> ChannelRule:
         if not valid_channel(channel):
             raise CommandError(

@@ -51,6 +51,8 @@ class _Endpoint:
         try:
             key = self._key(request)
             body = await self._body(request)
+            if not self._policy.has(key):
+                key = self._key(request)  # it was revoked while the body came
             return await self._answer(request, key, method, body)
         except RequestError as error:
             _forgo_continue(_stream(request))

@@ -103,6 +103,20 @@ class TestWhoMay:
         assert (await asyncio.wait_for(reader.readline(), 5)).startswith(b"HTTP/1.1 401 ")
         writer.close()
 
+    async def test_a_key_that_is_revoked_while_the_body_comes(self, client, registry):
+        """Who is about to lose a key could make another one with it afterwards, on a connection held back for that."""
+        text, key = await registry.configuration.create_key("stolen", ("admin",))
+        body = b'{"name": "another", "scopes": ["admin"]}'
+        reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+        head = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nX-API-Key: {text}\r\n\r\n"
+        writer.write(b"POST /admin/v1/keys HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n" + head.encode())
+        assert (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)).startswith(b"HTTP/1.1 100 ")  # it is let in
+        assert (await client.delete(f"/admin/v1/keys/{key.id}", headers=ADMIN)).status_code == 204
+        writer.write(body)
+        assert (await asyncio.wait_for(reader.readline(), 5)).startswith(b"HTTP/1.1 401 ")
+        assert registry.configuration.keys() == ()
+        writer.close()
+
 
 class TestPublicKey:
     """A page of any name can have this name lead to this host, and knows the key of the development settings."""

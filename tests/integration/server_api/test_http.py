@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -184,3 +185,16 @@ async def test_a_node_that_has_no_rules_yet_says_so(sanic_client: Any) -> None:
         assert response.json()["error"]["code"] == 100
         nodes[0].policy.update(nodes.config)
         assert (await http.call("info"))[0] == 200
+
+
+async def test_a_key_that_is_revoked_while_the_body_comes(http: Http) -> None:
+    key, body = http.nodes.add_key("api"), b'{"channel": "news", "data": 1}'
+    reader, writer = await asyncio.open_connection("127.0.0.1", http.client.port)
+    head = f"Content-Length: {len(body)}\r\nX-API-Key: {key}\r\n\r\n".encode()
+    writer.write(b"POST /api/publish HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n" + head)
+    assert (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)).startswith(b"HTTP/1.1 100 ")  # it is let in
+    http.nodes.drop_keys(key)
+    writer.write(body)
+    assert (await asyncio.wait_for(reader.readline(), 5)).startswith(b"HTTP/1.1 401 ")
+    assert http.publications == 0
+    writer.close()

@@ -102,6 +102,13 @@ class Gate:
             raise RequestError(403, "forbidden", "This key has no scope admin: use an admin key.")
         return key
 
+    def check(self, caller: Caller) -> None:
+        """Raises RequestError 401 for who would not be let in any more."""
+        if not self.holds(caller):
+            if caller.via == "session":
+                raise RequestError(401, "session_ended", "The session has ended: log in again.")
+            raise RequestError(401, "unauthorized", "This key was revoked.")
+
     def holds(self, caller: Caller) -> bool:
         """Whether what `caller` was let in with would let it in now. A session counts as used by that."""
         if caller.via == "session":

@@ -131,13 +131,15 @@ def _handler(route: Route[Any, Any], gate: Gate, streams: Streams) -> _Handler:
             caller = gate.stranger(request) if route.open else gate.admit(request)
         except RequestError as error:
             return _refusal(error)
-        call = Call(
-            request,
-            caller,
-            path={name: path_text(part) for name, part in parts.items()},
-            query=None if route.query is None else query(request, route.query),
-            body=None if route.body is None else await body(request, route.body, route.max_body),
-        )
+        asked = None if route.query is None else query(request, route.query)
+        path = {name: path_text(part) for name, part in parts.items()}
+        told = None
+        if route.body is not None:
+            told = await body(request, route.body, route.max_body)
+            # A body may take its time: what was shown before it may have been revoked meanwhile, because of who asks.
+            if not route.open:
+                gate.check(caller)
+        call = Call(request, caller, path=path, query=asked, body=told)
         answer = await route.handler(call)
         return await streams.serve(request, caller, answer) if isinstance(answer, Stream) else answer
 
