@@ -26,7 +26,8 @@ def things(name: str) -> Blueprint:
     """GET and POST of a fixed path, PUT and DELETE of paths."""
 
     async def answer(request: Request, **_: str) -> HTTPResponse:
-        return json({"app": name, "method": request.method}, headers={"x-app": name})
+        body = {"app": name, "method": request.method, "kept": len(request.body)}
+        return json(body, headers={"x-app": name})
 
     blueprint = Blueprint(name, url_prefix="/things")
     blueprint.add_route(answer, "", methods=["GET", "POST"], name="all")
@@ -124,3 +125,23 @@ async def test_a_head_as_large_as_the_settings_admit_is_read() -> None:
     async with served("heads") as port:
         status, _, _ = await exchange(port, "GET", "/things", f"Cookie: {'c' * 16_000}\r\n")
         assert status == 200
+
+
+@pytest.mark.parametrize(
+    ("how", "body"),
+    [
+        ("Content-Length: 90000", b"x" * 90_000),
+        ("Transfer-Encoding: chunked", b"15f90\r\n" + b"x" * 90_000 + b"\r\n0\r\n\r\n"),
+    ],
+)
+async def test_a_body_that_nobody_asked_for_is_not_kept(how: str, body: bytes) -> None:
+    async with served("bodies") as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for method in ("POST", "GET", "POST"):  # one after the other on one connection
+            writer.write(f"{method} /things HTTP/1.1\r\nHost: a\r\n{how}\r\n\r\n".encode() + body)
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+            size = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+            assert b'"kept":0' in await reader.readexactly(size)
+        writer.write(b"GET /things HTTP/1.1\r\nHost: a\r\nContent-Length: 100001\r\n\r\n")
+        assert (await asyncio.wait_for(reader.readline(), 5)).startswith(b"HTTP/1.1 413 ")
+        writer.close()

@@ -18,7 +18,7 @@ from sanic import Blueprint, HTTPResponse, Request
 from sanic.response import raw
 
 from wsplatform.core.control import MAX_CALL_BYTES, ControlSessions, Outcome, Received, SessionLimits
-from wsplatform.core.handshake import NONCE_BYTES, Identity
+from wsplatform.core.handshake import MAX_MESSAGE_BYTES, NONCE_BYTES, Identity
 from wsplatform.core.throttle import Throttle
 from wsplatform.core.tries import source
 from wsplatform.errors import HandshakeError, PlatformError, RequestError
@@ -50,7 +50,7 @@ class _ControlFace:
         self._throttle = Throttle(LOG_SECONDS)
 
     async def session(self, request: Request) -> HTTPResponse:
-        hello = await read_body(request, MAX_CALL_BYTES)
+        hello = await read_body(request, MAX_MESSAGE_BYTES)
         try:
             opening = self._sessions.open(
                 hello, secrets.token_hex(16), secrets.token_bytes(NONCE_BYTES), request.ip, _now()

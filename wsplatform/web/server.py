@@ -82,6 +82,18 @@ class _Request(Request[Any, Any]):
     def __init__(self, url_bytes: bytes, headers: Header, version: str, method: str, **others: Any) -> None:
         super().__init__(b"*" if method == "NONE" else url_bytes, headers, version, method, **others)
 
+    async def receive_body(self) -> None:
+        """Sanic calls this before a handler that does not stream, and would keep what none of those here looks at:
+
+        some connections with a body for /health/live, and there is no memory left.
+        """
+        if hasattr(self.route.handler, "is_stream"):  # type: ignore[union-attr]  # there is a route by now
+            await super().receive_body()  # type: ignore[no-untyped-call]
+        else:
+            stream: Any = self.stream  # typed as the base of Sanic's HTTP/1 and HTTP/3 streams
+            async for _ in stream:
+                pass
+
 
 class WebServer:
     """Serves `app` on `listener`, each connection first looked at by `protocol` (web/upgrade.py)."""

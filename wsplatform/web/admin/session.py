@@ -19,6 +19,9 @@ from wsplatform.web.admin.cookies import check_origin, cookie_name, read_cookie,
 from wsplatform.web.admin.gate import Gate
 from wsplatform.web.admin.routes import Call, Reply, Route, empty_reply, json_reply
 
+_MAX_BODY_BYTES: Final = 4096
+"""Of what anybody may send; a key of the settings can be long, but not that long."""
+
 _ENTRY_SECONDS: Final = 60.0
 """How often at most one source's refused tries are put into the audit log."""
 
@@ -76,6 +79,7 @@ def login_routes(logins: Logins, audit: Audit, gate: Gate) -> tuple[Route[Any, A
             {201: Reply("The session; the cookie comes with it.", LoginState)},
             body=LoginBody,
             refusals=(429, 503),
+            max_body=_MAX_BODY_BYTES,
             open=True,
         ),
         Route(
