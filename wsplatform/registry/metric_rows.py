@@ -17,11 +17,12 @@ from wsplatform.core.samples import COVERAGE, Accepted, KeptReport, kind_of
 from wsplatform.core.series import Answer, Question, Series
 from wsplatform.errors import RequestError
 from wsplatform.model import Instance
-from wsplatform.registry.tables import ChunkRow, ReporterRow, ReportRow
+from wsplatform.registry.tables import ChunkRow, MetaRow, ReporterRow, ReportRow
 
 HOUR: Final = 3600
 _DAY: Final = CHUNK[HOUR]
 _BATCH: Final = 500
+_TURN: Final = "metric_turn"
 
 
 class TakenError(Exception):
@@ -30,19 +31,26 @@ class TakenError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """reports: those that the chunks are made of, and those that are damaged."""
+    """reports: those that the chunks are made of, and those that are damaged. turn: that in which they were read."""
 
     reports: tuple[int, ...]
     chunks: tuple[Rollup, ...]
     damaged: int
+    turn: int
 
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """old: the rows that the chunks are made of."""
+    """old: the rows that the chunks are made of. turn: that in which they were read."""
 
     old: tuple[int, ...]
     chunks: tuple[Rollup, ...]
+    turn: int
+
+
+def begin_turns(database: Database) -> None:
+    """Once for each database; before anything is folded."""
+    MetaRow.insert(name=_TURN, value="0").on_conflict_ignore().execute(database)
 
 
 def load_reporters(database: Database, since: float) -> dict[Instance, int]:
@@ -81,18 +89,19 @@ def fold(database: Database, until: int, ahead: int, since: int, limit: int) -> 
     """
     over = (ReportRow.ended <= until) | (ReportRow.ended > ahead)
     query = ReportRow.select(ReportRow.id, ReportRow.node_id, ReportRow.data).where(over)
-    work, taken, damaged = Fold(since), [], 0
+    work, taken, damaged, turn = Fold(since), [], 0, _turn(database)
     for row_id, node, data in _tuples(database, query.order_by(ReportRow.id).limit(limit)):
         taken.append(row_id)
         try:
             work.add(node, read_report(bytes(data)))
         except DamagedError:
             damaged += 1
-    return Folded(tuple(taken), tuple(work.chunks()), damaged)
+    return Folded(tuple(taken), tuple(work.chunks()), damaged, turn)
 
 
 def save_fold(database: Database, folded: Folded) -> None:
     """Raises TakenError."""
+    _take_turn(database, folded.turn)
     _delete(database, ReportRow, folded.reports)
     _insert(database, folded.chunks, fresh=True)
 
@@ -107,10 +116,10 @@ def unfinished_hours(database: Database, before: int) -> list[tuple[str, int]]:
 
 def merge_hour(database: Database, metric: str, begin: int) -> Merged:
     """The minutes of an hour as one, and the hours of its day with those that were fresh. Raises DamagedError."""
-    kind = kind_of(metric)
+    kind, turn = kind_of(metric), _turn(database)
     old = []
     if kind is None:  # of another version
-        return Merged(tuple(row_id for row_id, _, _ in _chunks(database, metric, 60, begin)), ())
+        return Merged(tuple(row_id for row_id, _, _ in _chunks(database, metric, 60, begin)), (), turn)
     minutes, hours = Grid(kind), Grid(kind)
     for row_id, fresh, data in _chunks(database, metric, 60, begin):
         old.append(row_id)
@@ -123,11 +132,12 @@ def merge_hour(database: Database, metric: str, begin: int) -> Merged:
         hours.add(data, Place(day // HOUR, 1, _DAY // HOUR))
     chunks = [Rollup(60, metric, number * HOUR, data) for number, data in minutes.chunks(HOUR // 60)]
     chunks += [Rollup(HOUR, metric, number * _DAY, data) for number, data in hours.chunks(_DAY // HOUR)]
-    return Merged(tuple(old), tuple(chunks))
+    return Merged(tuple(old), tuple(chunks), turn)
 
 
 def save_hour(database: Database, merged: Merged) -> None:
     """Raises TakenError."""
+    _take_turn(database, merged.turn)
     _delete(database, ChunkRow, merged.old)
     _insert(database, merged.chunks, fresh=False)
 
@@ -143,11 +153,14 @@ def newest_begins(database: Database, step: int, now: int, limit: int) -> list[i
 
 
 def expire(database: Database, step: int, before: int, limit: int) -> int:
-    """Delete at most `limit` chunks that begin before then (seconds); how many there were."""
+    """Delete at most `limit` chunks that begin before then (seconds); how many there were. Raises TakenError."""
     old = ChunkRow.select(ChunkRow.id).where(
         (ChunkRow.step == step) & ChunkRow.fresh.in_((False, True)) & (ChunkRow.begin < before)
     )
-    return int(ChunkRow.delete().where(ChunkRow.id.in_(old.limit(limit))).execute(database))
+    gone = int(ChunkRow.delete().where(ChunkRow.id.in_(old.limit(limit))).execute(database))
+    if gone:
+        _take_turn(database, _turn(database))
+    return gone
 
 
 def forget_reporters(database: Database, before: float) -> None:
@@ -209,12 +222,23 @@ def _chunks(database: Database, metric: str, step: int, begin: int) -> Iterator[
         yield row_id, fresh, bytes(data)
 
 
-def _delete(database: Database, table: type[ReportRow] | type[ChunkRow], ids: Sequence[int]) -> None:
-    gone = 0
-    for first in range(0, len(ids), _BATCH):
-        gone += table.delete().where(table.id.in_(ids[first : first + _BATCH])).execute(database)
-    if gone != len(ids):
+def _turn(database: Database) -> int:
+    return int(MetaRow.select(MetaRow.value).where(MetaRow.name == _TURN).bind(database).scalar())
+
+
+def _take_turn(database: Database, turn: int) -> None:
+    """For who deletes what was read in this turn: nobody else has deleted anything since. Raises TakenError.
+
+    By ids that does not show: SQLite gives those of rows that were deleted to new ones.
+    """
+    same = (MetaRow.name == _TURN) & (MetaRow.value == str(turn))
+    if not MetaRow.update(value=str(turn + 1)).where(same).execute(database):
         raise TakenError
+
+
+def _delete(database: Database, table: type[ReportRow] | type[ChunkRow], ids: Sequence[int]) -> None:
+    for first in range(0, len(ids), _BATCH):
+        table.delete().where(table.id.in_(ids[first : first + _BATCH])).execute(database)
 
 
 def _insert(database: Database, chunks: Sequence[Rollup], *, fresh: bool) -> None:

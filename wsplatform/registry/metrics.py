@@ -77,6 +77,7 @@ class Metrics:
 
     async def load(self) -> None:
         now = self._clock()
+        await self._store.run(rows.begin_turns)
         numbers = await self._store.run(partial(rows.load_reporters, since=now - _DAY))
         self._reporters = {instance: _Reporter(number) for instance, number in numbers.items()}
 

@@ -9,6 +9,7 @@ import math
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from wsplatform.core.samples import MAX_LABELS, OTHER
 from wsplatform.core.series import Asked
 from wsplatform.errors import RequestError
 from wsplatform.model import BusyChannel, MetricReport
+from wsplatform.registry import metric_rows as rows
 from wsplatform.registry.service import Registry
 from wsplatform.registry.tables import ReportRow
 from wsplatform.settings import MetricsTable
@@ -285,6 +287,18 @@ class TestTrouble:
             await asyncio.gather(registry.metrics.round(), other.metrics.round())
         await registry.metrics.round()
         assert await values(registry) == [None, 100, None, None, None, None]
+
+    async def test_what_another_registry_has_folded_is_not_folded_again_where_new_rows_have_the_ids(self, registry):
+        (a,) = await joined(registry, "a")
+        await a.beat(registry, reports=(report(1, NOW - 40),))
+        fold = partial(rows.fold, until=NOW * 1000, ahead=NOW * 1000, since=0, limit=400)
+        late = await registry._reader.run(fold)
+        await registry.metrics.round()
+        await a.beat(registry, reports=(report(2, NOW - 30),))
+        assert (await registry._reader.run(fold)).reports == late.reports
+        with pytest.raises(rows.TakenError):
+            await registry._store.run(partial(rows.save_fold, folded=late))
+        assert await values(registry) == [None, 100, 100, None, None, None]
 
     async def test_folding_holds_up_no_roster(self, registry):
         """Two minutes of a cluster of many links."""
