@@ -50,6 +50,18 @@ async def test_a_publish_that_a_stopping_node_has_accepted_arrives(cluster: Clus
         assert len(client.publications["c"]) == len(set(client.publications["c"]))
 
 
+async def test_a_node_without_clients_takes_publications_until_haproxy_has_noticed_its_end(tmp_path: Path) -> None:
+    async with Cluster(tmp_path, 1, {"WSP_NODE__DRAIN_SECONDS": "1.5"}) as cluster:
+        (node,) = cluster.nodes
+        now = asyncio.get_running_loop().time
+        began = last = now()
+        node.signal(signal.SIGTERM)
+        with contextlib.suppress(aiohttp.ClientError):
+            while "result" in await cluster.api(node, "publish", channel="c", data=1):
+                last = now()
+        assert last - began > 1.3
+
+
 async def test_a_registry_that_comes_back_without_its_database_parts_nobody(tmp_path: Path, cluster: Cluster) -> None:
     """It learns of the nodes again one after the other; those are connected, and go on."""
     async with contextlib.AsyncExitStack() as stack:

@@ -240,7 +240,26 @@ async def test_a_configuration_by_hand_is_kept_once_before_it_is_replaced(table:
             plugin.view_changed(view(number, *names))
             await eventually(lambda names=names: config.read_text() == render(table, [member(name) for name in names]))
     assert original.read_text() == "# by hand\n"
-    assert sorted(path.name for path in config.parent.iterdir()) == ["haproxy.cfg", "haproxy.cfg.orig"]
+    assert sorted(path.name for path in config.parent.iterdir()) == [
+        ".haproxy.cfg.lock",
+        "haproxy.cfg",
+        "haproxy.cfg.orig",
+    ]
+
+
+async def test_of_two_that_keep_one_haproxy_the_second_is_told_and_waits_for_the_end_of_the_first(
+    balancer: Balancer,
+) -> None:
+    async with Backend("n1") as node, Backend("m1") as other:
+        await balancer.serve(node)
+        async with Driven(balancer.process.table) as second:
+            second.view_changed(View(7, (other.member(),)))
+            await fails(second, "haproxy_contested")
+            assert list(await present(balancer)) == ["n1"]
+            assert balancer.plugin.status().healthy
+            await balancer.plugin.stop()
+            await eventually(lambda: balancer.answers("m1"), within=15)
+            await eventually(lambda: second.status().healthy)
 
 
 async def test_a_folder_that_cannot_be_written_is_named(table: HAProxyTable, tmp_path: Path) -> None:
@@ -269,7 +288,7 @@ async def test_a_full_disk_loses_nothing_and_is_tried_again(
             assert "free some space" in await fails(plugin, "haproxy_disk_full")
             assert config.read_text() == f"{MARK}: the one before\n"
         await eventually(lambda: config.read_text() == render(table, [member("n1")]), within=10)
-        assert [path.name for path in config.parent.iterdir()] == ["haproxy.cfg"]
+        assert {path.name for path in config.parent.iterdir()} == {".haproxy.cfg.lock", "haproxy.cfg"}
 
 
 async def test_a_link_in_place_of_the_temporary_file_is_not_followed(table: HAProxyTable, tmp_path: Path) -> None:

@@ -47,6 +47,12 @@ MISSING_SECONDS = 10.0
 
 AGAIN_SECONDS = 60.0
 
+NOTICE_SECONDS = 2.0
+"""For how long a node that drains takes publications at least, though it has no clients: HAProxy looks each second
+
+whether it is ready, and passes on the requests of backends until then. At most node.drain_seconds.
+"""
+
 _STARTING = "This node is not connected with the others yet: publish on another one, or try again."
 _STOPPING = "This node is shutting down: publish on another one."
 
@@ -249,7 +255,8 @@ class NodePart:
     async def _let_clients_go(self) -> None:
         """Then the publications: the mesh ends before the view does, so that the peers read all that was accepted."""
         self._fanout.flush()
-        await self._clients.drain(self._process.settings.node.drain_seconds)
+        seconds = self._process.settings.node.drain_seconds
+        await asyncio.gather(self._clients.drain(seconds), asyncio.sleep(min(seconds, NOTICE_SECONDS)))
         self._publisher.refuse(_STOPPING)
         await self._relay.stop()
         if self._process.settings.metrics.enabled:

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
 import time
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from loguru import logger
 
@@ -21,6 +23,7 @@ from wsplatform.core.haproxy_config import check_table
 from wsplatform.core.metrics import Metric, Sample
 from wsplatform.errors import PlatformError, SettingsError
 from wsplatform.model import View
+from wsplatform.plugins import haproxy_files as files
 from wsplatform.plugins.base import Plugin, PluginHost, PluginStatus
 from wsplatform.plugins.haproxy_control import find
 from wsplatform.plugins.haproxy_figures import METRICS, Figures
@@ -61,6 +64,7 @@ class HAProxyPlugin:
         self._healthy, self._detail = True, "waiting for the first view"
         self._figures = Figures()
         self._task: asyncio.Task[None] | None = None
+        self._claim: int | None = None
 
     async def start(self, host: PluginHost) -> None:
         """Raises StartError, code haproxy_missing."""
@@ -72,6 +76,9 @@ class HAProxyPlugin:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
+        claim, self._claim = self._claim, None
+        if claim is not None:
+            os.close(claim)
 
     def view_changed(self, view: View) -> None:
         self._view = view
@@ -98,7 +105,7 @@ class HAProxyPlugin:
             self._changed.clear()
             view = self._view
             try:
-                outcome = await self._keeper.apply(view.members)
+                outcome = await self._apply(view)
             except PlatformError as error:
                 self._failed(error)
                 await self._change_within(backoff.next(random.random()))  # noqa: S311 - spreads retries
@@ -108,6 +115,12 @@ class HAProxyPlugin:
             if outcome.reloaded:
                 await asyncio.sleep(SPACING_SECONDS)
             await self._change_within(self._table.check_seconds)
+
+    async def _apply(self, view: View) -> Outcome:
+        """Raises PlatformError. Two that keep one HAProxy would undo each other's work for ever."""
+        if self._claim is None:
+            self._claim = files.claim(Path(self._table.config_file))  # in a thread, it could outlive `stop`
+        return await self._keeper.apply(view.members)
 
     async def _change_within(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

@@ -14,9 +14,28 @@ from pathlib import Path
 from wsplatform.core.haproxy_config import MARK
 from wsplatform.core.haproxy_sections import SECTIONS, Snippets
 from wsplatform.errors import PlatformError
+from wsplatform.folders import locked, open_lock
 
 _BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def claim(path: Path) -> int | None:
+    """A descriptor that says for this process that it keeps the configuration at `path`; it ends with the process.
+
+    None: there can be none in that folder. Raises PlatformError, code haproxy_contested.
+    """
+    try:
+        lock = open_lock(path.with_name(f".{path.name}.lock"))
+    except OSError:
+        return None
+    if locked(lock):
+        return lock
+    os.close(lock)
+    message = (
+        f"Another process of wsplatform keeps the HAProxy of {path}: stop one of them, or give each its own HAProxy."
+    )
+    raise PlatformError("haproxy_contested", message, temporary=True)
 
 
 def read(path: Path) -> str | None:
