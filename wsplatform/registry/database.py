@@ -61,6 +61,11 @@ class Place:
         """Whether the data ends with the connection."""
         return isinstance(self.database, SqliteDatabase) and self.file is None
 
+    @property
+    def writes_beside(self) -> bool:
+        """Whether two connections can write at the same time, where they write different rows."""
+        return isinstance(self.database, PostgresqlDatabase)
+
 
 def locate(url: str, busy_seconds: float = BUSY_SECONDS) -> Place:
     """The place that `url` names; nothing is opened. Raises StartError with what to change in registry.database."""

@@ -94,7 +94,9 @@ class Registry:
         self._store = Store(place)
         # What is in memory only has no second connection.
         self._reader = self._store if place.in_memory else Store(locate(settings.database), reads=True)
-        self.metrics = Metrics(self._store, self._reader, keep, clock)
+        # What metrics write is much, and need not keep the roster waiting where the database can do both.
+        self._metrics_store = Store(locate(settings.database)) if place.writes_beside else self._store
+        self.metrics = Metrics(self._metrics_store, self._reader, keep, clock)
         self.audit = Audit(self._store, self._reader, clock)
         self.configuration = Configuration(self._store, settings, self.audit, clock)
         self.logins = Logins(self._store, self.audit, lambda: self.configuration.ring, clock)
@@ -120,14 +122,14 @@ class Registry:
             await self.configuration.load()
             await self.logins.load()
             await self._ledger.load()
+            for store in self._other_stores():
+                await store.open()
             await self.metrics.load()
-            if self._reader is not self._store:
-                await self._reader.open()
         except RequestError as error:
-            await self._store.close()
+            await self._close_stores()
             raise StartError(error.code, error.message) from error
         except StartError:
-            await self._store.close()
+            await self._close_stores()
             raise
         late = max(self._settings.dead_seconds / 4, 3 * self._interval)
         self._silence = Silence(self._settings.dead_seconds, late, _now())
@@ -146,8 +148,7 @@ class Registry:
         await self._tasks.close()
         self._notes.write(self._view.members)
         self.logins.tidy()
-        await self._reader.close()
-        await self._store.close()
+        await self._close_stores()
 
     @property
     def view(self) -> View:
@@ -213,8 +214,9 @@ class Registry:
         yield Sample("configuration", self.configuration.config.version)
         for member in self._view.nodes:
             yield Sample("clock_ahead", self._reports[member.instance].clock.ahead, member.node_id)
-        yield Sample("database_up", float(self._store.works))
-        yield Sample("database_waiting", self._store.waiting)
+        writers = {self._store, self._metrics_store}
+        yield Sample("database_up", float(all(store.works for store in writers)))
+        yield Sample("database_waiting", sum(store.waiting for store in writers))
 
     async def nodes(self) -> tuple[NodeRecord, ...]:
         """The nodes of the view, by id."""
@@ -234,6 +236,13 @@ class Registry:
                 )
             )
         return tuple(records)
+
+    def _other_stores(self) -> Iterator[Store]:
+        return (store for store in (self._metrics_store, self._reader) if store is not self._store)
+
+    async def _close_stores(self) -> None:
+        for store in (*self._other_stores(), self._store):
+            await store.close()
 
     async def _changed(self, step: Step, above: int = 0) -> None:
         try:
