@@ -389,7 +389,7 @@ async def test_a_node_that_holds_the_registry_answers_for_itself_and_asks_the_ot
             channel = await cluster.admin("GET", "channels/all")
             assert (channel["nodes"], channel["missing"]) == ({"n1": 1, "registry-1": 1}, [])
             for node in cluster.nodes:
-                await cluster.api(node, "publish", channel="all", data=node.name)
+                assert await cluster.api(node, "publish", channel="all", data=node.name) == {"result": {}}
                 assert (await anext(seen))[1]["data"] == node.name
             assert await ask(cluster, "POST", "publish", {"channel": "all", "data": 1}) == (200, {})
             assert (await anext(seen))[1]["data"] == 1

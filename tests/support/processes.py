@@ -117,6 +117,7 @@ class Cluster:
         role: str = "registry",
     ) -> None:
         hosts = hosts or (HERE,) * (nodes + 1)
+        self._role = role
         self.admin_key = secrets.token_hex(32)
         self.token_secret = secrets.token_hex(32)
         self.api_key = ""
@@ -155,7 +156,8 @@ class Cluster:
             await asyncio.gather(*(node.ready(self.http, 60.0) for node in self.nodes))  # many on a busy machine
             key = await self.admin("POST", "keys", {"name": "test", "scopes": ["api"]})
             self.api_key = key["key"]
-            await asyncio.gather(*(self._knows_key(node) for node in self.nodes))
+            own = (self.registry,) if self._role == "all" else ()
+            await asyncio.gather(*(self._knows_key(node) for node in (*self.nodes, *own)))
         except BaseException:
             await self.__aexit__()
             raise
