@@ -25,6 +25,10 @@ def asked(metric: str, **more: Any) -> Question:
 
 
 def answer(told: Told, asked: Question, until: int = DAY + 86_400, fresh: Told = ()) -> list[Series]:
+    return largest(told, asked, until, fresh)[0]
+
+
+def largest(told: Told, asked: Question, until: int = DAY + 86_400, fresh: Told = ()) -> tuple[list[Series], int]:
     """fresh: reports that are not folded yet."""
     waiting = [(node, read_report(accept(one, (DAY + 86_400) * 1000).data)) for node, one in fresh]
     found = Answer(asked, until, waiting)
@@ -101,9 +105,33 @@ class TestValues:
             ("a", at(1, gauges={"sessions": {"": 20.0}})),
             ("b", at(1, gauges={"sessions": {"": 100.0}})),
         ]
-        for aggregation, expected in {"sum": 115, "mean": 130 / 3, "min": 10, "max": 100, "last": 120}.items():
-            assert values(told, "sessions", aggregation=aggregation, step=60) == [pytest.approx(expected)]
+        around = {"step": 60, "begin": DAY - 60, "end": DAY + 120}
+        for aggregation, expected in {"sum": 65, "mean": 130 / 3, "min": 10, "max": 100, "last": 120}.items():
+            assert values(told, "sessions", aggregation=aggregation, **around) == [None, pytest.approx(expected), None]
         assert values(told, "sessions") == [10, 120, None, None, None, None]
+
+    @pytest.mark.parametrize("step", [10, 60, 300, 3600, 10_800])
+    @pytest.mark.parametrize("by", ["", "label"])
+    def test_of_gauges_added_when_nodes_begin_anew_under_another_id(self, step, by):
+        """Two nodes of 100 sessions each at any time, and each run lasts for four minutes: never more than 200."""
+        told = [
+            (f"n{slot}-{(place + 7 * slot) // 24}", at(place, gauges={"link_waiting": {"p": 100.0}}))
+            for place in range(3 * 1080)
+            for slot in range(2)
+        ]
+        (found,) = answer(told, asked("link_waiting", by=by, step=step, end=DAY + 3 * 10_800))
+        assert found.values == [pytest.approx(200)] * (3 * 10_800 // step)
+        until = DAY + 2 * 10_800 + 5330
+        told = [(node, one) for node, one in told if one.ended <= until]
+        (found,) = answer(told, asked("link_waiting", by=by, step=step, end=DAY + 3 * 10_800), until)
+        known = [value for value in found.values if value is not None]
+        assert known == [pytest.approx(200)] * (-(-(until - DAY) // step))
+
+    def test_of_gauges_added_when_a_cluster_begins_and_ends(self):
+        """A step that nobody was there for all of is no drop."""
+        told = [(node, at(place, gauges={"sessions": {"": 50.0}})) for place in range(3, 15) for node in "ab"]
+        assert values(told, "sessions", step=60, end=DAY + 240, begin=DAY - 60) == [None, 100, 100, 100, None]
+        assert values(told, "sessions", step=60, begin=DAY, end=DAY + 60, node="a") == [50]
 
     def test_of_times_are_those_of_all_nodes_and_steps_together(self):
         """Mostly fast on one node, always slow on another: an average of their percentiles would say nothing."""
@@ -145,6 +173,25 @@ class TestValues:
     def test_of_nobody(self):
         assert values([], "deliveries") == [None] * 6
         assert answer([], asked("deliveries", by="node")) == []
+
+    def test_of_many_the_largest(self):
+        """Nodes that got a new id at each start are more than anybody can look at."""
+        told = [(f"n{number}", at(number % 3, counters=sent(number))) for number in range(12)]
+        found, left_out = largest(told, asked("deliveries", by="node", aggregation="sum", most=3))
+        assert [(one.node, sum(value or 0 for value in one.values)) for one in found] == [
+            ("n10", 10),
+            ("n11", 11),
+            ("n9", 9),
+        ]
+        assert left_out == 9
+        assert largest(told, asked("deliveries", by="node", aggregation="sum", most=12))[1] == 0
+        much = asked("deliveries", by="node", begin=DAY - MAX_POINTS, step=10, most=9)
+        assert largest(told, much)[1] == 3
+        with pytest.raises(RequestError, match="too_many_points"):
+            largest(told, asked("deliveries", by="node", begin=DAY - MAX_POINTS, step=10, most=11))
+        many = [(f"n{number}", at(0, counters=sent(1))) for number in range(201)]
+        with pytest.raises(RequestError, match="too_many_points"):
+            largest(many, much)
 
     def test_too_many_series_are_refused(self):
         told = [(f"n{number}", at(0, counters=sent(1))) for number in range(12)]

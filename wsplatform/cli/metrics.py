@@ -14,6 +14,7 @@ from wsplatform.cli.options import Server, json_option, with_registry
 
 _HOUR = 3600.0
 _SAMPLE = 10
+_MOST = 20
 _NAME = 28
 """Columns for the name of a series beside its line."""
 
@@ -34,6 +35,12 @@ _NAME = 28
     metavar="WORD",
     help="How values are brought together: rate, sum, mean, min, max, last, p50, … p999, count."
     "  [default: what suits the metric]",
+)
+@click.option(
+    "--most",
+    type=click.IntRange(0, 1000),
+    metavar="N",
+    help="With --by, the N series with the largest sums; 0: all.  [default: 20, with --json all]",
 )
 @json_option
 @with_registry
@@ -58,7 +65,8 @@ def command(metric: str, json_: bool, server: Server, **asked: Any) -> None:
     to = asked["to"] or time.time()
     begin = asked["from"] or to - _HOUR
     step = asked["step"] or _step(to - begin)
-    query = {**asked, "metric": metric, "from": begin, "to": to, "step": step}
+    most = asked["most"] if asked["most"] is not None else 0 if json_ else _MOST
+    query = {**asked, "metric": metric, "from": begin, "to": to, "step": step, "most": most}
     answer = ask(server, "GET", "metrics?" + _encoded(query))
     if json_:
         output.as_json(answer)
@@ -99,6 +107,8 @@ def _draw(metric: str, answer: dict[str, Any], *, named: bool) -> None:
         for name, values in sorted(series, key=lambda item: -_largest(item[1])):
             bars = sparkline(values, max(columns - _NAME - 18, 8), glyphs, max(known))
             output.line(f"{_cut(name):<{_NAME}} {bars} max {shown(_largest(values))}")
+        if answer["left_out"]:
+            output.line(f"and {answer['left_out']} smaller ones: see --most, or --node and --label for one of them")
     mean = math.fsum(known) / len(known)
     output.line(
         f"a value each {duration(answer['step'])}: min {shown(min(known))}, mean {shown(mean)}, max {shown(max(known))}"

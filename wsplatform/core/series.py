@@ -7,8 +7,10 @@ or count is null, and given beside the others as `partial`; what begins later is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import nlargest
 from typing import Final, Literal, get_args
 
 from wsplatform.core.metrics import CATALOGUE, Kind, Metric, largest_in
@@ -37,6 +39,9 @@ AGGREGATIONS: Final[Mapping[Kind, tuple[Aggregation, ...]]] = {
 """By kind of metric; the first is the default."""
 
 MAX_POINTS: Final = 100_000
+MAX_LOOKED: Final = 20 * MAX_POINTS
+"""Points among which the largest series are looked for: nodes that got a new id at each start are many in a month."""
+
 _DEFAULT_POINTS: Final = 300
 _DEFAULT_STEPS: Final = (10, 20, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400)
 _PERMILLE: Final[Mapping[str, int]] = {"p50": 500, "p90": 900, "p95": 950, "p99": 990, "p999": 999, "max": 1000}
@@ -46,7 +51,10 @@ assert {name for names in AGGREGATIONS.values() for name in names} == set(get_ar
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """begin, end, step: seconds, multiples of step. node, label: empty: all. by: what has a series of its own."""
+    """begin, end, step: seconds, multiples of step. node, label: empty: all. by: what has a series of its own.
+
+    most: so many series, those with the largest sums of values; 0: all.
+    """
 
     metric: Metric
     aggregation: Aggregation
@@ -56,11 +64,17 @@ class Question:
     node: str = ""
     label: str = ""
     by: By = ""
+    most: int = 0
 
     @property
     def level(self) -> int:
         """The step of the chunks that it is answered from."""
         return 3600 if self.step % 3600 == 0 else 60 if self.step % 60 == 0 else 10
+
+    @property
+    def adds(self) -> bool:
+        """Whether the levels of several nodes are added."""
+        return self.metric.kind == "gauge" and self.aggregation == "sum" and self.by != "node" and not self.node
 
     @property
     def points(self) -> int:
@@ -79,6 +93,7 @@ class Asked:
     end: float | None = None
     step: int | None = None
     aggregation: Aggregation = ""
+    most: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +124,8 @@ def question(asked: Asked, now: float) -> Question:
     if step <= 0 or step % 10:
         raise _bad("bad_step", "The step is a multiple of 10 seconds.")
     first, last = int(begin // step) * step, int(-(-end // step)) * step
-    found = Question(metric, asked.aggregation or possible[0], first, last, step, asked.node, asked.label, asked.by)
+    aggregation = asked.aggregation or possible[0]
+    found = Question(metric, aggregation, first, last, step, asked.node, asked.label, asked.by, asked.most)
     _check_points(found.points)
     return found
 
@@ -125,7 +141,7 @@ class Answer:
         self._earliest = min((report.began // 1000 for _, report in self._reports), default=asked.end)
         self._over = 0
         self._groups: dict[tuple[str, str], _Group] = {}
-        self._presence: dict[str, CounterCells] = {}
+        self._presence = _Presence(asked, until)
 
     def chunk(self, metric: str, step: int, begin: int, data: bytes) -> None:
         """Of the metric or of COVERAGE. Raises DamagedError, or RequestError (400) for too many points."""
@@ -141,20 +157,31 @@ class Answer:
             cells = self._cells(metric, node, label)
             if cells is not None:
                 merge(cells, run, place)
-        _check_points(len(self._groups) * asked.points)
+        self._check_groups()
 
-    def series(self) -> list[Series]:
-        """By node and label. Raises DamagedError, or RequestError (400) for too many points."""
+    def series(self) -> tuple[list[Series], int]:
+        """By node and label, and how many are left out. Raises DamagedError, or RequestError (400): too many points."""
         asked = self._asked
         for node, report in self._reports:
             self._take(node, report)
         if asked.by == "":
             self._groups.setdefault(("", ""), self._new())
         elif asked.by == "node":
-            for node in self._presence:
+            for node in self._presence.nodes:
                 self._groups.setdefault((node, ""), self._new())
-        _check_points(len(self._groups) * asked.points)
-        return [self._one(*key) for key in sorted(self._groups)]
+        self._check_groups()
+        keys = sorted(self._groups)
+        if not 0 < asked.most < len(keys):
+            return [self._one(*key) for key in keys], 0
+        largest = nlargest(asked.most, (self._one(*key) for key in keys), key=_size)
+        return sorted(largest, key=lambda one: (one.node, one.label)), len(keys) - asked.most
+
+    def _check_groups(self) -> None:
+        """Of series that are left out, little is kept: a node that was there for an hour has values of an hour."""
+        asked = self._asked
+        if asked.most:
+            _check_points(min(len(self._groups), asked.most) * asked.points)
+        _check_points(len(self._groups) * asked.points, MAX_LOOKED if asked.most else MAX_POINTS)
 
     def _wanted(self, node: str, report: KeptReport) -> bool:
         asked = self._asked
@@ -175,7 +202,7 @@ class Answer:
     def _cells(self, metric: str, node: str, label: str) -> Cells | None:
         asked = self._asked
         if metric == COVERAGE:
-            return self._presence.setdefault(node if asked.by == "node" else "", CounterCells())
+            return self._presence.cells(node)
         if asked.label not in ("", label):
             return None
         key = (node if asked.by == "node" else "", label if asked.by == "label" else "")
@@ -185,13 +212,13 @@ class Answer:
         return group.part(node, label)
 
     def _new(self) -> _Group:
-        return _GROUPS[self._asked.metric.kind](self._asked)
+        return _GROUPS[self._asked.metric.kind](self._asked, self._presence)
 
     def _one(self, node: str, label: str) -> Series:
         asked = self._asked
         group = self._groups[node, label]
         group.settle(None)
-        present = self._presence.get(node, CounterCells()).cells
+        present = self._presence.numbers(node)
         first, over = asked.begin // asked.step, self._until // asked.step
         last = asked.end // asked.step
         values = [
@@ -207,10 +234,47 @@ class Answer:
         return Series(node, label, values, partial)
 
 
+class _Presence:
+    """How long (ms) nodes were there in each step: each by itself, or all together where that is all one asks."""
+
+    def __init__(self, asked: Question, until: int) -> None:
+        self._asked = asked
+        self._until = until
+        self.nodes: dict[str, CounterCells] = {}
+        self._split = asked.by == "node" or asked.adds
+        self._anybody: set[int] | None = None
+
+    def cells(self, node: str) -> CounterCells:
+        return self.nodes.setdefault(node if self._split else "", CounterCells())
+
+    def time(self, node: str, number: int) -> int:
+        return self.cells(node).cells.get(number, 0)
+
+    def numbers(self, node: str) -> Container[int]:
+        """The steps in which it was there; empty: anybody. To be asked when all is known."""
+        if node:
+            return self.cells(node).cells
+        if self._anybody is None:
+            self._anybody = {number for one in self.nodes.values() for number in one.cells}
+        return self._anybody
+
+    def whole(self, number: int) -> int:
+        """How long a step is, as far as it is over: what a node that was there for all of it has."""
+        step = self._asked.step
+        return min(step, max(self._until - number * step, 1)) * 1000
+
+    def throughout(self, number: int) -> bool:
+        """Whether somebody was there in the steps before and after as well, as far as that can be known."""
+        asked, anybody = self._asked, self.numbers("")
+        first, last = asked.begin // asked.step, min(asked.end - 1, self._until) // asked.step
+        return (number <= first or number - 1 in anybody) and (number >= last or number + 1 in anybody)
+
+
 class _Group:
     """What becomes one series of the answer. grows: the value of a step does so until the step is over."""
 
-    def __init__(self, asked: Question) -> None:
+    def __init__(self, asked: Question, presence: _Presence) -> None:
+        self.presence = presence
         self.scale = parts(asked.metric)
         self.aggregation = asked.aggregation
         self.grows = asked.aggregation in ("count", "sum") and asked.metric.kind != "gauge"
@@ -228,8 +292,8 @@ class _Group:
 
 
 class _Counted(_Group):
-    def __init__(self, asked: Question) -> None:
-        super().__init__(asked)
+    def __init__(self, asked: Question, presence: _Presence) -> None:
+        super().__init__(asked, presence)
         self._sum = CounterCells()
 
     def part(self, node: str, label: str) -> Cells:
@@ -245,8 +309,8 @@ class _Counted(_Group):
 class _Measured(_Group):
     """All values of a gauge are looked at together."""
 
-    def __init__(self, asked: Question) -> None:
-        super().__init__(asked)
+    def __init__(self, asked: Question, presence: _Presence) -> None:
+        super().__init__(asked, presence)
         self._all = GaugeCells()
 
     def part(self, node: str, label: str) -> Cells:
@@ -262,12 +326,19 @@ class _Measured(_Group):
 
 
 class _Added(_Group):
-    """What a gauge is on each node, and for each label, is added: their means, or their last values."""
+    """What a gauge is on each node, and for each label, is added: their means, or their last values.
 
-    def __init__(self, asked: Question) -> None:
-        super().__init__(asked)
+    A mean counts for as much of the step as its node was there: one that began anew under another id has taken the
+    place of the old one, and is not beside it.
+    """
+
+    def __init__(self, asked: Question, presence: _Presence) -> None:
+        super().__init__(asked, presence)
+        self._weighs = asked.adds
         self._settled: dict[int, float] = {}
         self._parts: dict[tuple[str, str], GaugeCells] = {}
+        # Of nodes that were not there for the whole step: means times milliseconds, and how long the longest was there.
+        self._times: dict[int, tuple[float, int]] = {}
 
     def part(self, node: str, label: str) -> Cells:
         found = self._parts.get((node, label))
@@ -277,21 +348,30 @@ class _Added(_Group):
 
     def settle(self, before: int | None) -> None:
         settled = self._settled
-        for part in self._parts.values():
+        for (node, _), part in self._parts.items():
             for number in _over(part.cells, before):
                 count, total, _, _, last = part.cells.pop(number)
-                settled[number] = settled.get(number, 0) + (last if self.aggregation == "last" else total / count)
+                there = self.presence.time(node, number) if self._weighs else 0
+                if self._weighs and there < self.presence.whole(number):
+                    sums, longest = self._times.get(number, (0.0, 0))
+                    self._times[number] = (sums + total / count * there, max(longest, there))
+                else:
+                    settled[number] = settled.get(number, 0) + (last if self.aggregation == "last" else total / count)
 
     def value(self, number: int, elapsed: int) -> float | None:
-        found = self._settled.get(number)
+        found, (sums, longest) = self._settled.get(number), self._times.get(number, (0.0, 0))
+        if longest:
+            # At the very beginning and end, nobody was there for all of a step: then whoever was for longest tells.
+            throughout = found is not None or self.presence.throughout(number)
+            found = (found or 0) + sums / (self.presence.whole(number) if throughout else longest)
         return None if found is None else found / self.scale
 
 
 class _Timed(_Group):
     """The buckets of a histogram."""
 
-    def __init__(self, asked: Question) -> None:
-        super().__init__(asked)
+    def __init__(self, asked: Question, presence: _Presence) -> None:
+        super().__init__(asked, presence)
         self._settled: dict[int, int] = {}
         self._all = HistogramCells()
 
@@ -317,11 +397,11 @@ def _over(cells: Mapping[int, object], before: int | None) -> list[int]:
     return list(cells) if before is None else [number for number in cells if number < before]
 
 
-def _gauge(asked: Question) -> _Group:
-    return _Added(asked) if asked.aggregation in ("sum", "last") else _Measured(asked)
+def _gauge(asked: Question, presence: _Presence) -> _Group:
+    return (_Added if asked.aggregation in ("sum", "last") else _Measured)(asked, presence)
 
 
-_GROUPS: Final[Mapping[Kind, Callable[[Question], _Group]]] = {
+_GROUPS: Final[Mapping[Kind, Callable[[Question, _Presence], _Group]]] = {
     "counter": _Counted,
     "gauge": _gauge,
     "histogram": _Timed,
@@ -351,11 +431,15 @@ def _coarse(length: float) -> int:
     return int(-(-length // (_DEFAULT_POINTS * day))) * day
 
 
-def _check_points(points: int) -> None:
-    if points > MAX_POINTS:
+def _size(series: Series) -> float:
+    return math.fsum(value for value in series.values if value is not None)
+
+
+def _check_points(points: int, most: int = MAX_POINTS) -> None:
+    if points > most:
         raise _bad(
             "too_many_points",
-            f"An answer has at most {MAX_POINTS} points: ask for a larger step, a shorter time or fewer series.",
+            f"An answer has at most {MAX_POINTS} points: ask for a larger step, a shorter time or fewer series (most).",
         )
 
 

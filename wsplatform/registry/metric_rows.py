@@ -167,8 +167,8 @@ def forget_reporters(database: Database, before: float) -> None:
     ReporterRow.delete().where(ReporterRow.seen_at < before).execute(database)
 
 
-def answer(database: Database, asked: Question, until: int, oldest: int) -> list[Series]:
-    """Nothing from before `oldest` (seconds). Raises RequestError."""
+def answer(database: Database, asked: Question, until: int, oldest: int) -> tuple[list[Series], int]:
+    """The series and how many are left out, nothing from before `oldest` (seconds). Raises RequestError."""
     found = Answer(asked, until, list(_waiting(database)))
     begin = max(asked.begin, oldest)
     query = ChunkRow.select(ChunkRow.metric, ChunkRow.step, ChunkRow.begin, ChunkRow.data).where(

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 from loguru import logger
+from peewee import Database
 
 from wsplatform.core.retention import SLIP_SECONDS, chunks_kept, oldest_kept
 from wsplatform.core.rollups import CHUNK, DamagedError
@@ -27,6 +28,7 @@ from wsplatform.registry.records import Answer, Busiest
 from wsplatform.registry.store import Store
 from wsplatform.settings import MetricsTable
 
+T = TypeVar("T")
 Listener = Callable[[int], None]
 
 ROUND_SECONDS: Final = 60.0
@@ -155,8 +157,8 @@ class Metrics:
         until = self.until
         oldest = int(now) - self._kept(found.level)
         answer = partial(rows.answer, asked=found, until=until, oldest=oldest)
-        series = await self._reader.run(answer, patience=ANSWER_SECONDS)
-        return Answer(found, until, series)
+        series, left_out = await self._reader.run(answer, patience=ANSWER_SECONDS)
+        return Answer(found, until, series, left_out)
 
     async def run(self) -> None:
         """Fold, and delete what is too old, for ever."""
@@ -231,7 +233,7 @@ class Metrics:
         until = self.until * 1000
         ahead = int((self._clock() + SLIP_SECONDS) * 1000)
         while True:
-            folded = await self._reader.run(partial(rows.fold, until=until, ahead=ahead, since=since, limit=_FOLD))
+            folded = await self._read(partial(rows.fold, until=until, ahead=ahead, since=since, limit=_FOLD))
             if folded.damaged:
                 logger.error("{} metric reports in the database cannot be read, and are dropped", folded.damaged)
             if folded.reports:
@@ -242,11 +244,11 @@ class Metrics:
 
     async def _finish_hours(self) -> None:
         before = int(self._clock()) - _GRACE - rows.HOUR
-        for metric, begin in await self._reader.run(partial(rows.unfinished_hours, before=before + 1)):
+        for metric, begin in await self._read(partial(rows.unfinished_hours, before=before + 1)):
             if (metric, begin) in self._damaged:
                 continue
             try:
-                merged = await self._reader.run(partial(rows.merge_hour, metric=metric, begin=begin))
+                merged = await self._read(partial(rows.merge_hour, metric=metric, begin=begin))
             except DamagedError:
                 self._damaged.add((metric, begin))
                 hour = datetime.fromtimestamp(begin, UTC)
@@ -262,13 +264,17 @@ class Metrics:
         for step, chunk in CHUNK.items():
             keep = self._kept(step)
             newest = partial(rows.newest_begins, step=step, now=now, limit=chunks_kept(chunk, keep))
-            before = oldest_kept(await self._reader.run(newest), chunk, keep, now)
+            before = oldest_kept(await self._read(newest), chunk, keep, now)
             expire = partial(rows.expire, step=step, before=before, limit=_EXPIRE)
             while True:
                 expired = await self._store.run(expire, durable=False)
                 if expired < _EXPIRE:
                     break
                 await asyncio.sleep(_PAUSE)
+
+    async def _read(self, operation: Callable[[Database], T]) -> T:
+        """Nobody waits for it: on a machine that is busy it takes its time, and is not begun anew for ever."""
+        return await self._reader.run(operation, patience=None)
 
     def _kept(self, step: int) -> int:
         """For how many seconds values of that step are."""

@@ -99,11 +99,15 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """until: up to then (Unix time) every node has reported; see core/series.py for what comes after."""
+    """until: up to then (Unix time) every node has reported; see core/series.py for what comes after.
+
+    left_out: how many series are not here because of `most`.
+    """
 
     asked: Question
     until: int
     series: list[Series]
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)

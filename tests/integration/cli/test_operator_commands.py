@@ -128,7 +128,14 @@ async def test_the_audit_log_says_what_is_different(registry: FakeRegistry, run:
 
 def metric(*series: Any) -> dict[str, Any]:
     words = {"metric": "publications", "kind": "counter", "unit": "", "aggregation": "rate"}
-    return {**words, "from": 1_790_000_000.0, "to": 1_790_000_030.0, "step": 10.0, "series": list(series)}
+    return {
+        **words,
+        "from": 1_790_000_000.0,
+        "to": 1_790_000_030.0,
+        "step": 10.0,
+        "series": list(series),
+        "left_out": 0,
+    }
 
 
 async def test_a_metric_is_drawn(registry: FakeRegistry, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,6 +149,10 @@ async def test_a_metric_is_drawn(registry: FakeRegistry, run: Run, monkeypatch: 
     assert (await run("metrics", "publications"))[1].isascii()
     registry.answers["metrics"] = metric(*({"node": n, "label": "", "values": [1, 2]} for n in ("n1", "n2")))
     assert len((await run("metrics", "publications", "--by", "node"))[1].splitlines()) == 4
+    assert "most=20" in registry.asked[-1]
+    registry.answers["metrics"] |= {"left_out": 2980}
+    assert "and 2980 smaller ones" in (await run("metrics", "publications", "--by", "node", "--most", "2"))[1]
+    assert "most=2" in registry.asked[-1]
     registry.answers["metrics"] = metric()
     assert "nothing was reported" in (await run("metrics", "publications"))[1]
 

@@ -489,8 +489,11 @@ class TestTheApi:
                     {"node": "a", "label": "", "values": [100, 100, None, None], "partial": None},
                     {"node": "b", "label": "", "values": [50, None, None, None], "partial": None},
                 ],
+                "left_out": 0,
             },
         )
+        status, body = await client(f"metrics?{query}&most=1")
+        assert (status, [one["node"] for one in body["series"]], body["left_out"]) == (200, ["a"], 1)
         status, body = await client("metrics?metric=sessions")
         assert (status, body["step"], body["aggregation"], body["unit"]) == (200, 20, "sum", "")
         assert len(body["series"]) == 1

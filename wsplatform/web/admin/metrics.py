@@ -53,6 +53,10 @@ class MetricQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             "count or rate. Empty: the default of the metric, which the catalogue tells."
         ),
     ] = ""
+    most: Annotated[
+        int,
+        msgspec.Meta(ge=0, le=1000, description="How many series at most, those with the largest sums; 0: all."),
+    ] = 0
 
 
 class MetricSeries(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +77,7 @@ class MetricAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     until: up to when all nodes have reported. What begins later is null. Of a step that `until` is in, rates are over
     the time up to then, so that the newest value of a chart is no drop; sums and counts are in `partial`.
+    left_out: how many series are not here because of `most`.
     """
 
     metric: str
@@ -84,6 +89,7 @@ class MetricAnswer(msgspec.Struct, frozen=True, kw_only=True):
     step: int
     until: int
     series: list[MetricSeries]
+    left_out: int
 
 
 class CatalogueItem(msgspec.Struct, frozen=True, kw_only=True):
@@ -176,7 +182,15 @@ class _Metrics:
     async def query(self, call: Call[MetricQuery, None]) -> HTTPResponse:
         query = call.query
         asked = Asked(
-            query.metric, query.node, query.label, query.by, query.begin, query.to, query.step, query.aggregation
+            metric=query.metric,
+            node=query.node,
+            label=query.label,
+            by=query.by,
+            begin=query.begin,
+            end=query.to,
+            step=query.step,
+            aggregation=query.aggregation,
+            most=query.most,
         )
         found = await self._metrics.answer(asked)
         question = found.asked
@@ -194,6 +208,7 @@ class _Metrics:
                     MetricSeries(node=one.node, label=one.label, values=one.values, partial=one.partial)
                     for one in found.series
                 ],
+                left_out=found.left_out,
             )
         )
 

@@ -16,13 +16,18 @@ export const RANGES = {
 
 const NOTHING = { question: null, stop: new AbortController() };
 
-/** lines: [{metric, aggregation?, by?, node?, label?, name?, word?(label)}]. {times, series: [{name, values}], error, loading}.
+/** Of a line with `by`, so many series are asked for, the largest: nodes that get a new id at each start are many in a month. */
+export const MOST_LINES = 8;
+
+/** lines: [{metric, aggregation?, by?, node?, label?, name?, word?(label)}]. {times, series: [{name, values}], leftOut, error,
+ * loading}.
  *
- * A line with `by` gives a series for each node or label. Times are seconds since 1970. */
+ * A line with `by` gives a series for each node or label; leftOut: how many of those there are beside the largest. Times are
+ * seconds since 1970. */
 export function useSeries(lines, range) {
   const [, length, step] = RANGES[range];
   const question = JSON.stringify([lines, range]);
-  const [state, set] = useState({ question, times: [], series: null, error: null, loading: true });
+  const [state, set] = useState({ question, times: [], series: null, leftOut: 0, error: null, loading: true });
   const to = useStore((all) => all.metricsTo);
   const asked = useRef({ question: null, to: 0 });
   const running = useRef(NOTHING);
@@ -46,7 +51,7 @@ export function useSeries(lines, range) {
         set({ question, ...found, error: null, loading: false });
       },
       (error) => error.name !== "AbortError" && set((old) => ({
-        ...(old.question === question ? old : { times: [], series: null }), question, error, loading: false,
+        ...(old.question === question ? old : { times: [], series: null, leftOut: 0 }), question, error, loading: false,
       })),
     ).finally(() => {
       if (running.current.stop === stop) running.current = NOTHING;
@@ -59,7 +64,8 @@ async function load(lines, { length, step, to }, signal) {
   const end = to ?? Date.now() / 1000;
   const until = Math.ceil(end / step) * step;
   const query = { from: until - length, to: until, step };
-  const answers = await Promise.all(lines.map(({ name, word, ...line }) => read("/metrics", { ...query, ...line }, signal)));
+  const answers = await Promise.all(lines.map(({ name, word, ...line }) =>
+    read("/metrics", { ...query, ...line, ...(line.by ? { most: MOST_LINES } : {}) }, signal)));
   const first = answers[0];
   const points = Math.max(1, Math.ceil((first.to - first.from) / first.step));
   const times = Array.from({ length: points }, (_, number) => first.from + number * first.step);
@@ -67,5 +73,6 @@ async function load(lines, { length, step, to }, signal) {
     name: [lines[number].name, lines[number].by === "node" ? one.node : (lines[number].word ?? String)(one.label)].filter(Boolean).join(" "),
     values: times.map((_, place) => one.values[place] ?? null),
   })));
-  return { times, series, from: query.from, until };
+  const leftOut = answers.reduce((all, answer) => all + answer.left_out, 0);
+  return { times, series, leftOut, from: query.from, until };
 }

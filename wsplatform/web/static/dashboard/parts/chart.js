@@ -1,12 +1,11 @@
 // One chart: title, what the lines are with the value under the cursor, the picture, and the same as a table.
 import { html, useEffect, useLayoutEffect, useRef, useState } from "../ui.js";
 import { COLOURS, UNITS, draw, resize } from "../charts.js";
-import { RANGES, useSeries } from "../metrics.js";
+import { MOST_LINES, RANGES, useSeries } from "../metrics.js";
 import * as format from "../format.js";
 import { useKept } from "../ui.js";
 import { Choice } from "./form.js";
 
-const MOST_LINES = 8;
 const TABLE_ROWS = 60;
 
 /** The range that all charts show, kept by this browser. */
@@ -24,7 +23,7 @@ export function RangeChoice({ range, change }) {
 
 /** lines: see useSeries; unit: see UNITS; empty: what it means when there is no line at all. */
 export function Chart({ title, lines, unit, range, empty = "Nothing was counted in this time." }) {
-  const { times, series, from, until, error, loading } = useSeries(lines, range);
+  const { times, series, leftOut, from, until, error, loading } = useSeries(lines, range);
   const [table, setTable] = useState(false);
   const all = (series ?? []).filter((one) => one.values.some((value) => value !== null));
   const drawn = largest(all);
@@ -40,7 +39,7 @@ export function Chart({ title, lines, unit, range, empty = "Nothing was counted 
       ${drawn.length > 0 && (table
         ? html`<${Values} title=${title} times=${times} series=${drawn} unit=${unit} />`
         : html`<${Plot} title=${title} times=${times} series=${drawn} unit=${unit} from=${from} until=${until} range=${range} />`)}
-      ${all.length > drawn.length && html`<p class="note">The ${drawn.length} largest of ${all.length} are drawn.</p>`}
+      ${all.length + leftOut > drawn.length && html`<p class="note">The ${drawn.length} largest of ${all.length + leftOut} are drawn.</p>`}
     </figure>
   `;
 }
