@@ -184,6 +184,42 @@ async def test_a_certificate_that_breaks_is_told_once_and_keeps_no_node_out(
         assert len(warnings) == 1
 
 
+async def test_what_is_seen_and_put_right_is_told_while_the_certificate_is_broken(tmp_path: Path) -> None:
+    certificate = self_signed(tmp_path / "site.pem")
+    table = HAProxyTable(tls_bind=f"127.0.0.1:{free_port()}", certificate=str(certificate), check_seconds=0.1)
+    async with Balancer(table) as balancer, Backend("n1") as node, Backend("n2") as other:
+        await balancer.serve(node)
+        good = certificate.read_bytes()
+        certificate.write_bytes(b"not a certificate")
+
+        async def told(name: str) -> object:
+            """This fact after another round, which fails like the others."""
+            before = balancer.plugin.status().facts["failures"]
+            balancer.announce([node.member(), other.member()])
+            await eventually(lambda: balancer.plugin.status().facts["failures"] > before, within=10)
+            assert not balancer.plugin.status().healthy
+            return balancer.plugin.status().facts.get(name)
+
+        assert await told("servers") == 2
+        items = balancer.plugin.status().items
+        assert [(item["name"], item["address"]) for item in items] == [
+            ("n1", f"127.0.0.1:{node.port}"),
+            ("n2", f"127.0.0.1:{other.port}"),
+        ]
+        await Master(balancer.process.table.master_socket).obey("set server nodes/n1 weight 9")
+        assert await told("drift") == "n1 had weight 9 instead of 1"
+        with config_of(balancer).open("a") as file:
+            file.write("# by hand\n")
+        assert await told("drifts") == await told("drifts") == 1  # the file could not be put right yet
+        beside = tmp_path / "good.pem"
+        beside.write_bytes(good)
+        beside.replace(certificate)
+        await balancer.loaded()
+        facts = balancer.plugin.status().facts
+        assert (facts["drifts"], facts["drift"]) == (2, "the configuration file was changed by hand")
+        assert float(facts["success_at"]) > float(facts["error_at"])
+
+
 async def test_a_reload_that_fails_leaves_the_old_worker_and_is_told(tmp_path: Path) -> None:
     certificate = self_signed(tmp_path / "site.pem")
     table = HAProxyTable(tls_bind=f"127.0.0.1:{free_port()}", certificate=str(certificate))

@@ -128,7 +128,8 @@ class HAProxyPlugin:
                 await self._changed.wait()
 
     def _succeeded(self, view: View, outcome: Outcome) -> None:
-        self._figures.succeeded(outcome, time.time())
+        self._figures.succeeded(self._keeper.round, outcome, time.time())
+        self._tell_drift()
         _tell(outcome)
         refused = " ".join(error.message for error in outcome.refused)
         if refused and refused != self._refused:
@@ -143,16 +144,19 @@ class HAProxyPlugin:
         self._healthy, self._detail = not refused, f"{detail}; {refused}" if refused else detail
 
     def _failed(self, error: PlatformError) -> None:
-        self._figures.failed(error, time.time())
+        self._figures.failed(self._keeper.round, error, time.time())
+        self._tell_drift()
         if self._detail != str(error):
             logger.warning("haproxy: {}", error)
         self._healthy, self._detail = False, str(error)
 
+    def _tell_drift(self) -> None:
+        for what in self._keeper.round.drift:
+            logger.warning("haproxy: put right what was not changed from here: {}", what)
+
 
 def _tell(outcome: Outcome) -> None:
     """For the log."""
-    for what in outcome.drift:
-        logger.warning("haproxy: put right what was not changed from here: {}", what)
     if outcome.reloaded:
         logger.info("haproxy: HAProxy has read its configuration")
     if outcome.rotated:

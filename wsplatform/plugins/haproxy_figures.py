@@ -10,7 +10,7 @@ from typing import Final
 from wsplatform.core.metrics import Metric, Sample
 from wsplatform.errors import PlatformError
 from wsplatform.plugins.base import Facts
-from wsplatform.plugins.haproxy_keeper import Outcome
+from wsplatform.plugins.haproxy_keeper import Outcome, Round, Seen
 
 METRICS: Final = (
     Metric("haproxy_reloads", "counter", "Times that the plugin had HAProxy read its configuration anew."),
@@ -20,9 +20,7 @@ METRICS: Final = (
     Metric(
         "haproxy_certificate_expiry_timestamp", "gauge", "Unix time at which the certificate in use ends.", "seconds"
     ),
-    Metric(
-        "haproxy_last_success_timestamp", "gauge", "Unix time at which HAProxy was last seen, and in step.", "seconds"
-    ),
+    Metric("haproxy_last_success_timestamp", "gauge", "Unix time at which HAProxy was last in step.", "seconds"),
 )
 
 STATES: Final = ("up", "down", "maintenance", "drained", "absent", "leaving")
@@ -42,20 +40,21 @@ class Figures:
     error: str | None = None
     error_at: float | None = None
     success_at: float | None = None
-    seen: Outcome | None = None
+    certificate_until: float | None = None
+    seen: Seen | None = None
+    seen_at: float | None = None
 
-    def succeeded(self, outcome: Outcome, now: float) -> None:
-        if outcome.drift:
-            self.drifts += len(outcome.drift)
-            self.drift, self.drift_at = "; ".join(outcome.drift), now
+    def succeeded(self, done: Round, outcome: Outcome, now: float) -> None:
+        self._look(done, now)
         if outcome.reloaded:
             self.reloads += 1
             self.reloaded_at = now
         if not outcome.idle:
-            self.seen = outcome
+            self.certificate_until = outcome.certificate_until
         self.success_at = now
 
-    def failed(self, error: PlatformError, now: float) -> None:
+    def failed(self, done: Round, error: PlatformError, now: float) -> None:
+        self._look(done, now)
         self.failures[error.code] += 1
         self.error, self.error_at = str(error), now
 
@@ -71,10 +70,11 @@ class Figures:
             "error": self.error,
             "error_at": self.error_at,
             "success_at": self.success_at,
+            "seen_at": self.seen_at,
+            "certificate_until": self.certificate_until,
         }
         if self.seen is not None:
-            facts |= {"servers": len(self.seen.servers), "leaving": len(self.seen.leaving)}
-            facts["certificate_until"] = self.seen.certificate_until
+            facts |= {"servers": len(self.seen.wanted), "leaving": len(self.seen.leaving)}
         return {name: value for name, value in facts.items() if value is not None}
 
     def items(self) -> list[Facts]:
@@ -89,7 +89,7 @@ class Figures:
                 "state": present[server.name].state if server.name in present else "absent",
                 "weight": server.weight,
             }
-            for server in self.seen.servers
+            for server in self.seen.wanted
         ]
         return found + [
             {"name": name, "address": now.place, "state": "leaving", "weight": now.weight}
@@ -107,5 +107,12 @@ class Figures:
         if self.seen is not None:
             states = Counter(str(item["state"]) for item in self.items())
             yield from (Sample("haproxy_servers", states[state], state) for state in STATES)
-            if self.seen.certificate_until is not None:
-                yield Sample("haproxy_certificate_expiry_timestamp", self.seen.certificate_until)
+        if self.certificate_until is not None:
+            yield Sample("haproxy_certificate_expiry_timestamp", self.certificate_until)
+
+    def _look(self, done: Round, now: float) -> None:
+        if done.drift:
+            self.drifts += len(done.drift)
+            self.drift, self.drift_at = "; ".join(done.drift), now
+        if done.seen is not None:
+            self.seen, self.seen_at = done.seen, now

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
@@ -26,9 +26,8 @@ _ROUNDS = 3
 class Outcome:
     """HAProxy is as it should be. idle: it was left alone, for there is no node.
 
-    changed: what was done, in words. drift: what had become different by itself, and was put right. leaving: servers
-    that go with their last connection. present: the servers that HAProxy has now, by name. certificate_until: Unix
-    time, None without a certificate, or where HAProxy does not say.
+    changed: what was done, in words. certificate_until: Unix time, None without a certificate, or where HAProxy does
+    not say.
     """
 
     servers: tuple[Server, ...]
@@ -37,10 +36,27 @@ class Outcome:
     reloaded: bool = False
     rotated: bool = False
     changed: tuple[str, ...] = ()
-    drift: tuple[str, ...] = ()
-    leaving: tuple[str, ...] = ()
-    present: Mapping[str, Running] = field(default_factory=dict)
     certificate_until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The servers after the commands of a round. leaving: they go with their last connection. present: by name."""
+
+    wanted: tuple[Server, ...]
+    leaving: tuple[str, ...]
+    present: Mapping[str, Running]
+
+
+@dataclass(slots=True)
+class Round:
+    """What an `apply` has come to, also when it fails afterwards.
+
+    drift: what had become different by itself and was put right, in words. seen: None where HAProxy had no commands.
+    """
+
+    drift: tuple[str, ...] = ()
+    seen: Seen | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +92,10 @@ class Sight:
 
 
 class Keeper:
-    """One caller at a time. What it remembers serves to tell drift from change, nothing else."""
+    """One caller at a time. What it remembers serves to tell drift from change, nothing else. round: of `apply`."""
 
     def __init__(self, table: HAProxyTable) -> None:
+        self.round = Round()
         self._table = table
         self._config = Path(table.config_file)
         self._state = Path(state_file(table))
@@ -104,6 +121,7 @@ class Keeper:
         certificate is broken. No member at all changes nothing: that comes from a registry that has just begun, while
         HAProxy's own checks know better which nodes serve.
         """
+        self.round = Round()
         own = await asyncio.to_thread(files.snippets, self._table.snippets)
         away: PlatformError | None = None
         worker, present = Worker(0, ""), dict[str, Running]()
@@ -115,11 +133,12 @@ class Keeper:
         text = await asyncio.to_thread(files.read, self._config)
         if not wanted.servers and text is not None and text.startswith(MARK):
             return Outcome((), wanted.refused, idle=True)
-        told = self._drift(text, worker, present)
         done, refusal = await self._try(wanted, worker, present)
         if text != wanted.text:
             self._must_reload |= text is not None and not untouched(text)
             await self._replace(wanted.text)
+            if self._written is not None and text != self._written:
+                self.round.drift += ("the configuration file was changed by hand",)
         self._written = wanted.text
         if away is not None:
             raise away
@@ -137,22 +156,11 @@ class Keeper:
             reloaded=reloading,
             rotated=rotated,
             changed=done.changed,
-            drift=told,
-            leaving=done.leaving,
-            present=done.present,
             certificate_until=until,
         )
 
     async def _see(self) -> tuple[Worker, dict[str, Running]]:
         return await self._master.worker(), await self._master.servers()
-
-    def _drift(self, text: str | None, worker: Worker, present: dict[str, Running]) -> tuple[str, ...]:
-        found = []
-        if self._written is not None and text != self._written:
-            found.append("the configuration file was changed by hand")
-        if worker.pid == self._pid:  # another one has begun with what the file said
-            found += drift(self._applied, self._leaving, present)
-        return tuple(dict.fromkeys(found))
 
     async def _replace(self, text: str) -> None:
         beside = await asyncio.to_thread(files.write_beside, self._config, text)
@@ -177,7 +185,11 @@ class Keeper:
 
     async def _follow(self, wanted: Plan, worker: Worker, present: dict[str, Running]) -> _Performed:
         """Have the running HAProxy agree, as far as commands go."""
+        same = worker.pid == self._pid  # another one has begun with what the file said
+        found = drift(self._applied, self._leaving, present) if same else ()
         done = await self._perform(wanted.servers, present)
+        self.round.drift += tuple(dict.fromkeys(found))
+        self.round.seen = Seen(wanted.servers, done.leaving, done.present)
         self._applied, self._leaving, self._pid = wanted.servers, done.leaving, worker.pid
         return done
 

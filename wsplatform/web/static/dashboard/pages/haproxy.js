@@ -52,7 +52,7 @@ function Known({ facts, items, nodes, healthy, detail }) {
   const list = servers(items, nodes);
   const ends = certificate(facts, now);
   const up = list.filter((server) => server.state === "up").length;
-  const stale = facts.error_at > (facts.success_at ?? 0);
+  const stale = facts.error_at > (facts.seen_at ?? 0);
   return html`
     ${ends && ends.kind !== "ok" && html`<p class=${`notice ${ends.kind}`}><${Status} kind=${ends.kind}>${ends.text} Put a new one in its file: it is taken without a reload.<//></p>`}
     <${Figures} label="HAProxy, since the plugin began" figures=${[
@@ -64,14 +64,15 @@ function Known({ facts, items, nodes, healthy, detail }) {
       { name: "Certificate", value: ends ? left(facts.certificate_until - now) : "none", kind: ends && ends.kind !== "ok" ? ends.kind : "" },
     ]} />
     <${Facts} facts=${[
-      ["HAProxy last seen", format.ago(facts.success_at, now)],
+      ["HAProxy last seen", format.ago(facts.seen_at, now)],
+      ["Last in step", healthy ? null : format.ago(facts.success_at, now)],
       ["Last reload", facts.reloaded_at ? when(facts.reloaded_at, now) : "none since the plugin began"],
       ["Certificate valid until", facts.certificate_until && format.date(facts.certificate_until)],
       ["Last drift, put right", facts.drift ? told(facts.drift, facts.drift_at, now) : "none since the plugin began"],
       ["Last error", facts.error ? told(facts.error === detail ? null : facts.error, facts.error_at, now) : "none since the plugin began", "long"],
     ]} />
     <${Servers} title="Servers of HAProxy, and the nodes of the view" list=${list} columns=${[SERVER, stale ? LAST_STATE : STATE, NODES, ADDRESS, WEIGHT, SESSIONS]}
-      note=${stale ? `HAProxy's side as last seen, ${format.ago(facts.success_at, now)}.` : null} />
+      note=${stale ? `HAProxy's side as last seen, ${format.ago(facts.seen_at, now)}.` : null} />
   `;
 }
 
