@@ -119,3 +119,15 @@ async def test_who_goes_on_asking_is_not_cut_off() -> None:
         client.send(POST + b"\r\n", b"x" * 1000)
         assert (await client.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 204 ")
         await client.hang_up()
+
+
+async def test_requests_that_come_at_once_leave_the_others_a_turn_after_each() -> None:
+    async with site(5.0) as running:
+        client = await Raw.dial(running.port)
+        client.send(b"POST /refused HTTP/1.1\r\nHost: x\r\n\r\n" * 500)
+        answered = most = 0
+        while answered < 500:
+            new = (await client.reader.read(1 << 20)).count(b"HTTP/1.1 401 ")
+            answered, most = answered + new, max(most, new)
+        assert most <= 20  # a turn of the loop brings one answer, and what this test is late by
+        await client.hang_up()
