@@ -1,4 +1,4 @@
-"""TCP connections that can be cut or frozen, between a program and its server."""
+"""TCP connections that can be cut, frozen or deafened, between a program and its server."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ class TcpProxy:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._flowing = asyncio.Event()
         self._flowing.set()
+        self._deaf = False
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
@@ -40,7 +41,12 @@ class TcpProxy:
         """Nothing passes any more; connections stay."""
         self._flowing.clear()
 
+    def deafen(self) -> None:
+        """What the program says arrives; what the server answers is lost, until `thaw`. Connections stay."""
+        self._deaf = True
+
     def thaw(self) -> None:
+        self._deaf = False
         self._flowing.set()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -54,7 +60,7 @@ class TcpProxy:
             try:
                 async with asyncio.TaskGroup() as both:
                     both.create_task(self._pump(reader, back))
-                    both.create_task(self._pump(there, writer))
+                    both.create_task(self._pump(there, writer, answers=True))
             finally:
                 back.transport.abort()
                 self._writers.discard(back)
@@ -65,8 +71,10 @@ class TcpProxy:
             self._writers.discard(writer)
             self._tasks.discard(task)
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answers: bool = False) -> None:
         while data := await reader.read(65_536):
+            if answers and self._deaf:
+                continue
             await self._flowing.wait()
             writer.write(data)
             await writer.drain()
