@@ -57,12 +57,20 @@ def _make(room: int) -> tuple[Path, int]:
         _sweep(parent)
         path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
     except OSError as error:
-        message = f"No temporary folder can be made ({error.strerror}): set TMPDIR to a folder that can be written to."
-        raise StartError("no_temporary_folder", message) from error
-    lock = open_lock(path / "lock.new")
-    locked(lock)
-    (path / "lock.new").rename(path / _LOCK)  # locked before anybody else's sweep can find it
+        raise no_folder(error) from error
+    try:
+        lock = open_lock(path / "lock.new")
+        locked(lock)
+        (path / "lock.new").rename(path / _LOCK)  # locked before anybody else's sweep can find it
+    except OSError as error:
+        shutil.rmtree(path, ignore_errors=True)
+        raise no_folder(error) from error
     return path, lock
+
+
+def no_folder(error: OSError) -> StartError:
+    message = f"No temporary folder can be made ({error.strerror}): set TMPDIR to a folder that can be written to."
+    return StartError("no_temporary_folder", message)
 
 
 def _sweep(parent: Path) -> None:

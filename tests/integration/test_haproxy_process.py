@@ -120,6 +120,12 @@ async def test_a_certificate_that_is_none(tmp_path: Path) -> None:
     assert caught.value.code == "haproxy_config_refused"
 
 
+async def test_no_place_for_its_files(tmp_path: Path) -> None:
+    with pytest.raises(StartError, match="TMPDIR") as caught:
+        await HAProxyProcess(HAProxyTable(), f"127.0.0.1:{free_port()}", tmp_path / "missing").start()
+    assert caught.value.code == "no_temporary_folder"
+
+
 async def test_its_end_is_noticed() -> None:
     haproxy = HAProxyProcess(HAProxyTable(), f"127.0.0.1:{free_port()}")
     await haproxy.start()

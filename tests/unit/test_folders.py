@@ -1,3 +1,4 @@
+import errno
 import fcntl
 import os
 from pathlib import Path
@@ -28,6 +29,17 @@ def test_a_place_that_cannot_be_written_to(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(StartError, match="TMPDIR") as caught, temporary_folder(1):
         pass
     assert caught.value.code == "no_temporary_folder"
+
+
+def test_a_disk_that_is_full_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+
+    monkeypatch.setattr(folders, "open_lock", full)
+    with pytest.raises(StartError, match=r"No space left on device.*TMPDIR") as caught, temporary_folder(1):
+        pass
+    assert caught.value.code == "no_temporary_folder"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_temporary_folder_goes_with_all_in_it(tmp_path: Path) -> None:

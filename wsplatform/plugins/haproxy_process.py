@@ -17,6 +17,7 @@ import msgspec
 from wsplatform.core.haproxy_config import check_table, render, state_file
 from wsplatform.die_with_parent import command
 from wsplatform.errors import PlatformError, StartError
+from wsplatform.folders import no_folder
 from wsplatform.plugins import haproxy_files as files
 from wsplatform.plugins.haproxy_control import Master, check, find, first_alert
 from wsplatform.settings import HAProxyTable
@@ -63,11 +64,14 @@ class HAProxyProcess:
     async def start(self) -> None:
         """Begin without nodes; returns when connections are accepted and the plugin can reach the master.
 
-        Raises StartError (haproxy_missing, port_in_use, haproxy_not_started), SettingsError, and PlatformError as
-        `haproxy_control.check`.
+        Raises StartError (haproxy_missing, port_in_use, haproxy_not_started, no_temporary_folder), SettingsError, and
+        PlatformError as `haproxy_control.check`.
         """
         program = await asyncio.to_thread(find, self._wanted.binary)
-        self._folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="wsp-haproxy-", dir=self._temporary))
+        try:
+            self._folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="wsp-haproxy-", dir=self._temporary))
+        except OSError as error:
+            raise no_folder(error) from error
         self._table = _in_folder(self._wanted, self._folder)
         try:
             check_table(self._table)
@@ -108,7 +112,11 @@ class HAProxyProcess:
     async def _spawn(self, program: str) -> None:
         master = f"{self.table.master_socket},mode,600"
         arguments = [program, "-W", "-S", master, "-f", self.table.config_file]
-        with self._log().open("wb") as log:
+        try:
+            log = self._log().open("wb")
+        except OSError as error:
+            raise no_folder(error) from error
+        with log:
             self._process = await asyncio.create_subprocess_exec(
                 # Workers end by themselves when their master does, so the master alone has to hear of it.
                 *command(signal.SIGTERM, arguments),
