@@ -166,7 +166,7 @@ class Registry:
         self._check_running()
         check_member(member)
         self._catch_up_config(member.instance, known.config)
-        await self._changed(lambda roster: roster.join(member, self._clock()), self._above(member.instance, known.view))
+        await self._changed(partial(self._join, member), self._above(member.instance, known.view))
         report = self._reports.get(member.instance)
         if report is not None:
             self._silence.heard(member.instance, _now())
@@ -336,6 +336,11 @@ class Registry:
                 self._dropping = self._ledger.change(partial(self._drop, silent))
             self._notes.write(self._view.members)
             await asyncio.sleep(self._interval)
+
+    def _join(self, member: Member, roster: Roster) -> Roster:
+        """Where nodes have a new id at each start, there would be more seats for ever if those of old were kept."""
+        now = self._clock()
+        return roster.join(member, now).forget(now)
 
     def _drop(self, silent: tuple[Instance, ...], roster: Roster) -> Roster:
         dead = tuple(instance for instance in silent if self._silence.silent(instance, _now()))

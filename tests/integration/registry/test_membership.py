@@ -39,6 +39,21 @@ class TestViews:
             assert ids(registry) == ["a"]
             assert registry.view.number > second.number
 
+    async def test_nodes_that_have_a_new_id_at_each_start_leave_nothing_behind(self, file):
+        now = time.time()
+        registry = Registry(settings(file), clock=lambda: now)
+        await registry.start()
+        for number in range(20):
+            node = Node(f"n{number}")
+            await node.register(registry)
+            await registry.leave(node.instance)
+            now += 3 * 3600
+        await Node("last").register(registry)
+        await registry.close()
+        with contextlib.closing(sqlite3.connect(file)) as database:
+            kept = {name for (name,) in database.execute("SELECT node_id FROM nodes")}
+        assert kept == {"last", *(f"n{number}" for number in range(12, 20))}  # those of the last day
+
     async def test_the_same_again_changes_nothing(self):
         async with running() as registry:
             first = (await Node("a").register(registry)).view
