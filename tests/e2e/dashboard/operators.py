@@ -6,10 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from playwright.async_api import ConsoleMessage, Locator, Page, Request, expect
+from playwright.async_api import Error as PlaywrightError
+
+from tests.support.wait import eventually
 
 AXE = Path(__file__).parents[1] / "sdk" / "node_modules" / "axe-core" / "axe.min.js"
 _LISTEN = """addEventListener("securitypolicyviolation", (event) =>
     console.error(`refused by the policy: ${event.violatedDirective} ${event.blockedURI}`))"""
+_NETWORK = "net::ERR_NETWORK_CHANGED"
+"""Another test has made or removed an interface of this machine: Chromium gives up all that is under way."""
+
 _RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 _FINDINGS = """axe.run(document, {runOnly: RULES, resultTypes: ["violations"]}).then(({violations}) => violations.map(
     ({id, nodes}) => `${id}: ${nodes.map((node) => node.html).join(" ")}`))"""
@@ -30,7 +36,7 @@ class Operator:
 
     async def arrive(self) -> None:
         await self.page.add_init_script(_LISTEN)
-        await self.page.goto(self._url)
+        await eventually(self._opened, within=60, why="the page does not open")
 
     async def log_in(self, key: str) -> None:
         await self.page.get_by_label("Admin key").fill(key)
@@ -77,10 +83,18 @@ class Operator:
         wider: int = await self.page.evaluate("document.documentElement.scrollWidth - innerWidth")
         return max(wider, 0)
 
+    async def _opened(self) -> bool:
+        try:
+            await self.page.goto(self._url)
+            await self.page.locator("main").wait_for(timeout=10_000)
+        except PlaywrightError:
+            return False
+        return True
+
     def _heard(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
+        if message.type in ("error", "warning") and _NETWORK not in message.text:
             self.problems.append(f"{message.text} {message.location.get('url', '')}")
 
     def _failed(self, request: Request) -> None:
-        if request.failure != "net::ERR_ABORTED":  # the page itself ends its streams
+        if request.failure not in ("net::ERR_ABORTED", _NETWORK):  # the page itself ends its streams
             self.problems.append(f"{request.url}: {request.failure}")
