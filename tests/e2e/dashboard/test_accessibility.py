@@ -90,4 +90,10 @@ async def test_a_rule_is_made_without_a_mouse(cluster: Cluster, sit: Sit) -> Non
     await page.keyboard.press("Space")
     await expect(operator.row("keyboard:*")).to_be_visible()
     await expect(page.get_by_role("button", name="Make a rule …")).to_be_focused()
+    await page.get_by_role("button", name="Delete keyboard:*").focus()
+    await page.keyboard.press("Enter")
+    await operator.dialog().get_by_role("button", name="Delete it").focus()
+    await page.keyboard.press("Enter")
+    await expect(operator.row("keyboard:*")).to_have_count(0)
+    await expect(operator.heading("Rules")).to_be_focused()  # what had the focus has gone
     assert operator.problems == []

@@ -130,6 +130,9 @@ async def test_a_session_is_found_and_disconnected(cluster: Cluster, sit: Sit) -
     page = operator.page
     async with client(cluster, "dora", 2) as dora, client(cluster, "emil"):
         await operator.go("sessions", "Sessions")
+        await page.get_by_role("button", name="Slow readers").click()
+        await expect(page.get_by_text("No client reads slowly")).to_be_visible()
+        await page.get_by_role("group", name="Which sessions").get_by_role("button", name="All").click()
         await page.get_by_label("User", exact=True).fill("dora")
         await expect(operator.row("n3")).to_contain_text("dora")
         await expect(operator.row("emil")).to_have_count(0)

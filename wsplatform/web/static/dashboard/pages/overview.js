@@ -1,4 +1,4 @@
-import { html } from "../ui.js";
+import { html, useEffect, useRef, useState } from "../ui.js";
 import { useStore } from "../store.js";
 import { attention } from "../attention.js";
 import { ahead, useSilence } from "../silence.js";
@@ -44,6 +44,13 @@ function Attention({ nodes }) {
   const trouble = useStore((state) => state.trouble);
   const silence = useSilence();
   const found = attention({ nodes, links, plugins, config, trouble, silence, now: Date.now() / 1000, ahead: ahead() });
+  return html`<div>
+    <p role="status" class="unseen">${useNews(found)}</p>
+    <${Found} found=${found} nodes=${nodes} links=${links} />
+  </div>`;
+}
+
+function Found({ found, nodes, links }) {
   const stream = useStore((state) => state.stream);
   const up = links.filter((link) => link.state === "up").length;
   if (!found.length && stream.state === "broken") {
@@ -60,6 +67,18 @@ function Attention({ nodes }) {
       </ul>
     <//>
   `;
+}
+
+/** What has come to need attention, said once to who hears the page: the seconds that pass are not. */
+function useNews(found) {
+  const known = useRef(null);
+  const [news, say] = useState("");
+  useEffect(() => {
+    const fresh = known.current === null ? [] : found.filter(({ id }) => !known.current.has(id));
+    known.current = new Set(found.map(({ id }) => id));
+    if (fresh.length) say(fresh.map(({ text }) => text).join(" "));
+  }, [found.map(({ id }) => id).join("\n")]);
+  return news;
 }
 
 function Now({ nodes }) {

@@ -11,7 +11,7 @@ export function LinkTable({ links }) {
 }
 
 const node = (id) => html`<a class="code" href=${to("nodes", id)}>${id}</a>`;
-const number = (key, title, value, text) => ({ key, title, num: true, sort: value, cell: (link) => text(value(link)) });
+const number = (key, title, value, text, extra = false) => ({ key, title, num: true, extra, sort: value, cell: (link) => text(value(link)) });
 const causes = (dropped) => Object.entries(dropped).map(([cause, count]) => `${count} ${cause}`).join(", ");
 
 const COLUMNS = [
@@ -24,13 +24,13 @@ const COLUMNS = [
       return html`<${Status} kind=${kind}>${text}<//>`;
     },
   },
-  { key: "transport", title: "Over", sort: (link) => link.transport ?? "", cell: (link) => link.transport ?? format.NOTHING },
+  { key: "transport", title: "Over", extra: true, sort: (link) => link.transport ?? "", cell: (link) => link.transport ?? format.NOTHING },
   { key: "since", title: "For", num: true, sort: (link) => -link.since, cell: (link) => format.span(Date.now() / 1000 - ahead() - link.since) },
   number("rtt", "Round trip", (link) => link.rtt || null, format.seconds),
   number("canary", "There and back", (link) => link.canary, format.seconds),
   number("waiting", "Waiting", (link) => link.queued + link.unacknowledged, format.bytes),
-  number("sent", "Sent", (link) => link.sent, format.count),
-  number("received", "Received", (link) => link.received, format.count),
+  number("sent", "Sent", (link) => link.sent, format.count, true),
+  number("received", "Received", (link) => link.received, format.count, true),
   number("replayed", "Replayed", (link) => link.replayed, format.count),
   {
     key: "lost", title: "Lost", num: true, sort: (link) => sum(link.dropped) + link.gaps,

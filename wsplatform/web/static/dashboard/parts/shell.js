@@ -1,5 +1,5 @@
 // Around every page: where one can go, whether what is shown is live, find, light or dark, who is logged in.
-import { html, useEffect, useState } from "../ui.js";
+import { html, useEffect, useRef, useState } from "../ui.js";
 import { logOut } from "../api.js";
 import { toast, useStore } from "../store.js";
 import { zone } from "../format.js";
@@ -15,6 +15,8 @@ const PLACES = [
 
 export function Shell({ page, place, children }) {
   const [open, setOpen] = useState(false);
+  const main = useRef(null);
+  useEffect(() => keepFocus(main.current), []);
   useEffect(() => {
     setOpen(false);
     scrollTo(0, 0);
@@ -35,8 +37,27 @@ export function Shell({ page, place, children }) {
       </ul>
       <${Foot} />
     </nav>
-    <main id="main" tabindex="-1"><${StaleBanner} />${children}</main>
+    <main id="main" tabindex="-1" ref=${main}><${StaleBanner} />${children}</main>
   </div>`;
+}
+
+/** Who had the focus on what has gone (a row was deleted, a node is draining) goes on at the title, not at the top. */
+function keepFocus(main) {
+  let last = null;
+  const focused = (event) => {
+    last = event.target;
+  };
+  const watcher = new MutationObserver(() => {
+    if (last === null || last.isConnected || document.activeElement !== document.body) return;
+    last = null;
+    main.querySelector("h1")?.focus({ preventScroll: true });
+  });
+  main.addEventListener("focusin", focused);
+  watcher.observe(main, { childList: true, subtree: true });
+  return () => {
+    main.removeEventListener("focusin", focused);
+    watcher.disconnect();
+  };
 }
 
 // The address has the page in it, so the link of the skip link cannot stay there.
