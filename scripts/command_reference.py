@@ -17,9 +17,9 @@ _HEAD = """# Commands
 Everything that `wsplatform` can do, as `--help` tells it. `scripts/command_reference.py` writes this page.
 
 Results go to standard output, everything about them to standard error; an error is one line, `error: what to do
-[code]`, and exit status 1. Commands with `--json` print what the [admin API](admin-api.md) says, on one line. Where a
-variable is named, it stands for the option. There is more on [exit statuses](running.md#exit-status) and on [shell
-completion](running.md#shell-completion).
+[code]`, and exit status 1. Commands with `--json` print what the [admin API](admin-api.md) says, on one line, and an
+error as `{"error":{"code":…,"message":…}}`. Where a variable is named, it stands for the option. There is more on [exit
+statuses](running.md#exit-status) and on [shell completion](running.md#shell-completion).
 """
 
 

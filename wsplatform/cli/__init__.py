@@ -1,7 +1,8 @@
 """The command line: `wsplatform COMMAND`.
 
 Each subcommand is a module of this package, imported when it is called: `wsplatform --help` loads click only.
-Errors are one line on standard error, `error: sentence [code]`; exit status 1, or 2 for a command not understood.
+Errors are one line on standard error, `error: sentence [code]`, an object with --json; exit status 1, or 2 for a
+command not understood.
 """
 
 from __future__ import annotations
@@ -71,6 +72,8 @@ def main() -> NoReturn:
 
 def run(arguments: Sequence[str]) -> int:
     """Carry out one command; returns the exit status."""
+    # What serves has a log on standard error, for people or as log.format says.
+    as_json = "--json" in arguments and arguments[0] not in ("serve", "cluster")
     try:
         status = root.main(list(arguments), prog_name="wsplatform", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -78,13 +81,13 @@ def run(arguments: Sequence[str]) -> int:
         return error.exit_code
     except click.UsageError as error:
         hint = f" Try '{error.ctx.command_path} --help'." if error.ctx else ""
-        fail(error.format_message() + hint, "usage")
+        fail(error.format_message() + hint, "usage", as_json=as_json)
         return error.exit_code
     except click.ClickException as error:
-        fail(error.format_message(), "failed")
+        fail(error.format_message(), "failed", as_json=as_json)
         return error.exit_code
     except PlatformError as error:
-        fail(error.message, error.code)
+        fail(error.message, error.code, as_json=as_json)
         return 1
     except click.Abort:
         return INTERRUPTED

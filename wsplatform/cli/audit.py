@@ -6,13 +6,13 @@ from typing import Any
 import click
 
 from wsplatform.cli import output
-from wsplatform.cli.figures import Moment, moment
-from wsplatform.cli.options import Server, json_option, limit_option, with_registry
+from wsplatform.cli.figures import Moment, check_range, moment
+from wsplatform.cli.options import ACTIONS, Server, json_option, limit_option, with_registry
 
 
 @click.command("audit")
 @click.option("--actor", default="", metavar="KEY", help="What was done with the key of this id.")
-@click.option("--action", default="", metavar="ACTION", help="Only this: rule.set, key.revoke, node.drain, login, …")
+@click.option("--action", type=click.Choice(ACTIONS), help="Only this.")
 @click.option("--contains", default="", metavar="TEXT", help="Where what was acted on has TEXT in it.")
 @click.option("--from", type=Moment(), help="From then on: 2h, 7d (ago), 2026-01-31T09:30 (UTC).")
 @click.option("--to", type=Moment(), help="Before then.")
@@ -30,6 +30,7 @@ def command(limit: int, json_: bool, server: Server, **asked: Any) -> None:
     """
     from wsplatform.cli.http import ask_some
 
+    check_range(asked["from"], asked["to"])
     found = ask_some(server, "audit", asked, limit)
     if json_:
         output.listing(found.items, found.more)

@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from wsplatform.cli import output
+from wsplatform.cli.complete import channel_names
 from wsplatform.cli.figures import amount
 from wsplatform.cli.options import Server, json_option, limit_option, with_registry
 
@@ -73,7 +74,7 @@ def busiest(by: str, limit: int, json_: bool, server: Server) -> None:
 
 
 @command.command("show", short_help="Show one channel.")
-@click.argument("channel")
+@click.argument("channel", shell_complete=channel_names)
 @json_option
 @with_registry
 def show(channel: str, json_: bool, server: Server) -> None:

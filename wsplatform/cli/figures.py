@@ -77,6 +77,12 @@ class Moment(click.ParamType[float]):
             self.fail(f"{text!r} is not a time like 30m, 2h, 7d (ago), 2026-01-31T09:30 (UTC) or Unix seconds.")
 
 
+def check_range(begin: float | None, end: float | None) -> None:
+    """Raises click.UsageError for one of no length."""
+    if begin is not None and end is not None and begin >= end:
+        raise click.UsageError(f"--from {moment(begin)} is not before --to {moment(end)}.")
+
+
 class Span(click.ParamType[float]):
     """A length of time in seconds: `90`, `10s`, `5m`, `1h`, `1d`."""
 

@@ -99,12 +99,12 @@ def ask(server: Server, method: str, path: str, body: Any = None) -> Any:
     return asyncio.run(once())
 
 
-def ask_all(server: Server, path: str, seconds: float = 30, **query: str) -> list[dict[str, Any]]:
-    """All items of a list of the admin API that the query asks for. seconds: the longest that a page may take."""
+def ask_all(server: Server, path: str, **query: str) -> list[dict[str, Any]]:
+    """All items of a list of the admin API that the query asks for."""
     need_key(server)
 
     async def pages() -> list[dict[str, Any]]:
-        async with Caller(server, "registry", aiohttp.ClientTimeout(total=seconds, connect=5)) as caller:
+        async with Caller(server, "registry") as caller:
             return (await items_of(caller, path, _given(query))).items
 
     return asyncio.run(pages())

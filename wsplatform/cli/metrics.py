@@ -9,8 +9,9 @@ import click
 
 from wsplatform.cli import output
 from wsplatform.cli.complete import metric_names, node_ids
-from wsplatform.cli.figures import Moment, Span, amount, duration, moment, size
-from wsplatform.cli.options import Server, json_option, with_registry
+from wsplatform.cli.figures import Moment, Span, amount, check_range, duration, moment, percent, size
+from wsplatform.cli.options import AGGREGATIONS, Server, json_option, with_registry
+from wsplatform.errors import PlatformError
 
 _HOUR = 3600.0
 _SAMPLE = 10
@@ -31,10 +32,8 @@ _NAME = 28
 @click.option("--step", type=Span(), help="Time between two values, 10s or more.  [default: as many as fit]")
 @click.option(
     "--aggregation",
-    default="",
-    metavar="WORD",
-    help="How values are brought together: rate, sum, mean, min, max, last, p50, … p999, count."
-    "  [default: what suits the metric]",
+    type=click.Choice(AGGREGATIONS),
+    help="How values are brought together.  [default: what suits the metric]",
 )
 @click.option(
     "--most",
@@ -62,12 +61,20 @@ def command(metric: str, json_: bool, server: Server, **asked: Any) -> None:
     if metric == "list":
         _list(json_, server)
         return
-    to = asked["to"] or time.time()
-    begin = asked["from"] or to - _HOUR
-    step = asked["step"] or _step(to - begin)
+    to = time.time() if asked["to"] is None else asked["to"]
+    begin = to - _HOUR if asked["from"] is None else asked["from"]
+    check_range(begin, to)
+    step = _step(to - begin) if asked["step"] is None else asked["step"]
     most = asked["most"] if asked["most"] is not None else 0 if json_ else _MOST
     query = {**asked, "metric": metric, "from": begin, "to": to, "step": step, "most": most}
-    answer = ask(server, "GET", "metrics?" + _encoded(query))
+    try:
+        answer = ask(server, "GET", "metrics?" + _encoded(query))
+    except PlatformError as error:
+        if error.code == "unknown_metric":
+            raise PlatformError(
+                error.code, f"There is no metric {metric}: wsplatform metrics list shows those that there are."
+            ) from error
+        raise
     if json_:
         output.as_json(answer)
     else:
@@ -93,7 +100,7 @@ def _draw(metric: str, answer: dict[str, Any], *, named: bool) -> None:
     from wsplatform.cli.chart import chart, sparkline, steps
 
     columns, glyphs = _columns(), steps()
-    shown = _format(answer["unit"], answer["aggregation"])
+    shown = _format(answer)
     series = [(_name(metric, item), item["values"]) for item in answer["series"]]
     known = [value for _, values in series for value in values if value is not None]
     output.line(f"{metric}, {answer['aggregation']}, {moment(answer['from'])} to {moment(answer['to'])}")
@@ -115,15 +122,15 @@ def _draw(metric: str, answer: dict[str, Any], *, named: bool) -> None:
     )
 
 
-def _format(unit: str, aggregation: str) -> Callable[[float], str]:
-    if aggregation == "count":
-        return amount
+def _format(answer: dict[str, Any]) -> Callable[[float], str]:
+    aggregation = answer["aggregation"]
+    unit = "" if answer["kind"] == "histogram" and aggregation in ("count", "rate") else answer["unit"]
     per = "/s" if aggregation == "rate" else ""
-    if unit == "seconds" and not per:
-        return duration
+    if unit == "seconds":
+        return percent if per else duration  # seconds of a second: of one core
     if unit == "bytes":
         return lambda value: size(value) + per
-    return lambda value: amount(value) + (" s/s" if unit == "seconds" else per)
+    return lambda value: amount(value) + per
 
 
 def _name(metric: str, item: dict[str, Any]) -> str:

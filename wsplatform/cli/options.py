@@ -145,6 +145,23 @@ def server_url(text: str) -> str:
     return url.rstrip("/")
 
 
+ACTIONS = (
+    "rule.set",
+    "rule.delete",
+    "key.create",
+    "key.revoke",
+    "session.disconnect",
+    "node.drain",
+    "publish",
+    "login",
+    "logout",
+    "login.refused",
+)
+"""registry/records.py: Action, without what that imports."""
+
+AGGREGATIONS = ("rate", "sum", "mean", "min", "max", "last", "count", "p50", "p90", "p95", "p99", "p999")
+"""core/series.py: Aggregation, likewise."""
+
 limit_option = click.option(
     "--limit", type=click.IntRange(min=0), default=100, show_default=True, help="How many at most; 0: all."
 )

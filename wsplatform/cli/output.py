@@ -33,8 +33,7 @@ def line(text: str) -> None:
 
 def as_json(value: Any) -> None:
     """One line of JSON on standard output."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    line(text.translate(_COMMANDS))
+    line(_json(value))
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -75,6 +74,11 @@ def note(text: str) -> None:
     click.echo(text, err=True)
 
 
-def fail(message: str, code: str) -> None:
+def fail(message: str, code: str, *, as_json: bool = False) -> None:
     """An error, as one line on standard error."""
-    click.echo(f"error: {printable(' '.join(message.split()))} [{code}]", err=True)
+    text = printable(" ".join(message.split()))
+    click.echo(_json({"error": {"code": code, "message": text}}) if as_json else f"error: {text} [{code}]", err=True)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).translate(_COMMANDS)

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import click
 
 from wsplatform.cli import output
-from wsplatform.cli.complete import rule_patterns
+from wsplatform.cli.complete import channel_names, rule_patterns
 from wsplatform.cli.options import Server, json_option, with_registry
 from wsplatform.errors import PlatformError
 
@@ -92,7 +92,7 @@ def delete(pattern: str, server: Server) -> None:
 
 
 @command.command("test")
-@click.argument("channel")
+@click.argument("channel", shell_complete=channel_names)
 @json_option
 @with_registry
 def test(channel: str, json_: bool, server: Server) -> None:
@@ -127,11 +127,15 @@ def _rule(pattern: str, options: tuple[str, ...]) -> ChannelRule:
     from wsplatform.model import ChannelRule
 
     names = [name for name in ChannelRule.__struct_fields__ if name != "pattern"]
+    types = get_type_hints(ChannelRule)
     values: dict[str, Any] = {}
     for option in options:
         name, equals, value = option.partition("=")
         if not equals or name not in names:
             raise click.UsageError(f"{option} is not one of " + ", ".join(f"{known}=…" for known in names) + ".")
+        words = get_args(types[name])
+        if words and value not in words:
+            raise click.UsageError(f"{name} is one of {', '.join(words)}, not {value}.")
         values[name] = value
     try:
         return msgspec.convert({**values, "pattern": pattern}, ChannelRule, strict=False)

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from wsplatform.cli import output
-from wsplatform.cli.complete import node_ids
+from wsplatform.cli.complete import channel_names, node_ids
 from wsplatform.cli.figures import moment, size
 from wsplatform.cli.options import Server, json_option, limit_option, with_registry
 
@@ -20,7 +20,13 @@ def command() -> None:
 
 @command.command("list")
 @click.option("--user", default=None, metavar="USER", help="Those of this user; '' for those without one.")
-@click.option("--channel", default="", metavar="CHANNEL", help="Those that are subscribed to it.")
+@click.option(
+    "--channel",
+    default="",
+    metavar="CHANNEL",
+    shell_complete=channel_names,
+    help="Those that are subscribed to it.",
+)
 @click.option("--node", default="", metavar="ID", shell_complete=node_ids, help="Those on this node.")
 @click.option("--contains", default="", metavar="TEXT", help="Those with TEXT in their id, user or address.")
 @click.option("--slow", is_flag=True, help="Those whose client reads slowly: data waits for it.")

@@ -96,6 +96,22 @@ def test_an_error_is_one_line_with_a_code_and_status_1(arguments: list[str], cod
     assert line.endswith(f" [{code}]")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "status", "code"),
+    [
+        (["nodes", "--json", "--server", NOBODY, "--key", "k"], 1, "unreachable"),
+        (["nodes", "--json", "-x"], 2, "usage"),
+    ],
+    ids=["error", "usage"],
+)
+def test_where_json_is_asked_for_an_error_is_json_too(arguments: list[str], status: int, code: str) -> None:
+    done = wsplatform(*arguments)
+    assert (done.returncode, done.stdout) == (status, "")
+    error = json.loads(done.stderr)["error"]
+    assert error["code"] == code
+    assert error["message"].endswith(".")
+
+
 def test_config_show_is_a_settings_file_with_the_secrets_masked() -> None:
     done = wsplatform("config", "show", "--set", "node.port=9000", env={"WSP_CLIENT__PING_SECONDS": "12"})
     assert done.returncode == 0

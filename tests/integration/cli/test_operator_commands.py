@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import pytest_asyncio
 
 from tests.support.fake_registry import FakeRegistry
 from wsplatform import cli
+from wsplatform.cli import options
+from wsplatform.core.series import Aggregation
+from wsplatform.registry.records import Action
 
 Run = Callable[..., Awaitable[tuple[int, str, str]]]
 SESSION = {
@@ -157,6 +160,39 @@ async def test_a_metric_is_drawn(registry: FakeRegistry, run: Run, monkeypatch: 
     assert "nothing was reported" in (await run("metrics", "publications"))[1]
 
 
+def test_words_that_are_offered_are_those_that_the_api_knows() -> None:
+    assert set(options.ACTIONS) == set(get_args(Action))
+    assert {"", *options.AGGREGATIONS} == set(get_args(Aggregation))
+
+
+@pytest.mark.parametrize(
+    ("command", "what"),
+    [
+        (["audit", "--from", "1h", "--to", "2h"], "is not before --to"),
+        (["metrics", "sessions", "--from", "0", "--to", "0"], "is not before --to"),
+        (["audit", "--action", "nope"], "'rule.set'"),
+        (["metrics", "sessions", "--aggregation", "p98"], "'p99'"),
+        (["rules", "set", "a", "subscribe=all"], "subscribe is one of anyone, users, token, nobody, not all."),
+    ],
+)
+async def test_what_cannot_be_asked_is_told_before_anybody_is_asked(
+    registry: FakeRegistry, run: Run, command: list[str], what: str
+) -> None:
+    status, out, errors = await run(*command)
+    assert (status, out, registry.asked) == (2, "", [])
+    assert what in errors
+
+
+async def test_figures_have_the_unit_that_they_are_of(registry: FakeRegistry, run: Run) -> None:
+    series = {"node": "", "label": "", "values": [0.25]}
+    registry.answers["metrics"] = {**metric(series), "unit": "seconds"}
+    assert "max 25%" in (await run("metrics", "cpu"))[1]
+    registry.answers["metrics"] = {**metric(series), "unit": "seconds", "kind": "histogram"}
+    assert "max 0.25/s" in (await run("metrics", "delivery", "--aggregation", "rate"))[1]
+    registry.answers["metrics"] = {**metric(series), "unit": "seconds", "kind": "histogram", "aggregation": "p99"}
+    assert "max 250 ms" in (await run("metrics", "delivery"))[1]
+
+
 async def test_series_are_named_even_when_there_is_one_only(registry: FakeRegistry, run: Run) -> None:
     registry.answers["metrics"] = metric({"node": "", "label": "invalid_token", "values": [1, 2]})
     assert (await run("metrics", "errors", "--by", "label"))[1].splitlines()[1].startswith("invalid_token ")
@@ -189,5 +225,11 @@ async def test_names_are_completed(registry: FakeRegistry, run: Run, monkeypatch
     assert await offered("metrics pub") == ["publications"]
     assert await offered("nodes drain ber") == ["berlin-1"]
     assert await offered("links --node p") == ["paris-1"]
+    registry.answers["channels"] = page({"channel": "news"}, {"channel": "old news"}, missing=[])
+    assert await offered("channels show n") == ["news"]
+    assert registry.asked[-1] == "GET channels?contains=n&limit=1000&cursor="
+    assert await offered("sessions list --channel ne") == ["news"]
+    assert await offered("audit --action key") == ["key.create", "key.revoke"]
+    assert await offered("metrics delivery --aggregation p9") == ["p90", "p95", "p99", "p999"]
     registry.answers["nodes"] = 503
     assert await offered("nodes drain ber") == []

@@ -103,5 +103,7 @@ def bad_cursor() -> RequestError:
 
 
 def _lower(error: msgspec.ValidationError) -> str:
-    text = str(error)
-    return text[:1].lower() + text[1:]
+    """`step: expected ...`; msgspec says ``Expected ... - at `$.step` ``."""
+    text, _, place = str(error).partition(" - at `$.")
+    text = text[:1].lower() + text[1:]
+    return f"{place.rstrip('`')}: {text}" if place else text
