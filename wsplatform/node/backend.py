@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from wsplatform.core.channels import Pattern
+from loguru import logger
+
+from wsplatform.core.channels import MAX_BYTES, Pattern
+from wsplatform.core.throttle import Throttle
 from wsplatform.errors import INTERNAL, LIMIT_EXCEEDED, PERMISSION_DENIED, CommandError
 from wsplatform.model import RESERVED_PREFIX, ApiKey, ChannelRule, Publication
 from wsplatform.node.counts import ApiCounts
@@ -16,6 +19,8 @@ from wsplatform.wire import server_api as api
 
 BATCH_SECONDS = 30.0
 """A batch that takes longer is ended: what is left of it is answered with a temporary error."""
+
+_LOG_SECONDS = 60.0
 
 TURN = 256
 """Commands, or channels of a broadcast, that are carried out before other work gets its turn."""
@@ -33,6 +38,7 @@ class Backend:
         self._publisher = publisher
         self._directory = directory
         self._max_bytes = max_bytes
+        self._throttle = Throttle(_LOG_SECONDS)
         self._reach: dict[tuple[str, ...], tuple[Pattern, ...]] = {}
 
     async def run(self, key: ApiKey, request: api.Command) -> api.Reply:
@@ -40,6 +46,7 @@ class Backend:
         try:
             return await self._run(key, request)
         except CommandError as error:
+            self._tell(key, request, error)
             return self.failure(error)
 
     def publish(self, channel: str, publication: Publication) -> None:
@@ -70,6 +77,17 @@ class Backend:
         """The reply; it is counted."""
         self.counts.errors[error.code] += 1
         return api.failure(error)
+
+    def _tell(self, key: ApiKey, request: api.Command, error: CommandError) -> None:
+        """The log names whose fault it is: counts know the error only."""
+        held_back = self._throttle.allow(f"{key.id} {error.code}", asyncio.get_running_loop().time())
+        if held_back is None:
+            return
+        method = type(request).__name__.lower()
+        channel = getattr(request, "channel", "")
+        where = f" on {channel[:MAX_BYTES]!r}" if channel else ""
+        more = f" ({held_back} more since the last such line)" if held_back else ""
+        logger.info("Backend with key {!r} ({}): {}{} refused: {}{}", key.name, key.id, method, where, error, more)
 
     async def _run(self, key: ApiKey, request: api.Command) -> api.Reply:
         match request:

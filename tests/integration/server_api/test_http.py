@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from loguru import logger
 
 from tests.support.api_nodes import API, Nodes
 
@@ -74,6 +75,21 @@ async def test_a_channel_without_a_rule_is_unknown(http: Http) -> None:
         _, answer = await http.call(method, channel="news", **params)
         assert answer["error"]["code"] == 102
     assert await http.call("publish", channel="chat:1", data=1) == OK
+
+
+async def test_the_log_names_the_key_and_the_channel_of_what_is_refused_and_says_it_once(http: Http) -> None:
+    lines: list[str] = []
+    handler = logger.add(lambda message: lines.append(message.record["message"]))
+    http.nodes.set_rules("chat:*")
+    for _ in range(3):
+        await http.call("publish", channel="ordres:1\n", data=1)
+        await http.call("publish", channel="ordres:1", data={"secret": 1})
+    logger.remove(handler)
+    told = [line for line in lines if line.startswith("Backend with key ")]
+    assert len(told) == 2
+    assert told[0].endswith("[bad_request]")
+    assert "publish on 'ordres:1' refused: unknown channel" in told[1]
+    assert all(line.isprintable() and "secret" not in line and http.nodes.key not in line for line in told)
 
 
 @pytest.mark.parametrize(
