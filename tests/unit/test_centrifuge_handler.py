@@ -145,7 +145,7 @@ class Bench:
             version="test",
             new_id=lambda: f"c{next(ids)}",
             call_soon=self.turns.append,
-            report=lambda address, session, what: self.reports.append(what),
+            report=lambda address, session, what, turn="": self.reports.append(what),
             handlers=self.handlers,
             slow=set(),
             counts=ClientCounts(),
@@ -370,6 +370,23 @@ def test_bad_input_is_reported_without_what_was_in_it() -> None:
         assert bench.connection.code in (3500, 3501)
         assert len(bench.reports) == 1
         assert "secret words" not in bench.reports[0]
+
+
+def test_a_connection_that_ends_for_what_was_sent_counts_as_an_error() -> None:
+    bench = Bench()
+    bench.send({"id": 1, "connect": {"token": "e30.e30.x"}})
+    assert bench.connection.code == 3500
+    assert bench.face.counts.errors == {"invalid_token": 1}
+    bench = Bench()
+    bench.receive(b"{")
+    assert bench.face.counts.errors == {"bad_request": 1}
+
+
+def test_the_log_names_the_channel_of_what_is_refused() -> None:
+    bench = Bench(rules=())
+    bench.send({"id": 1, "connect": {}}, {"id": 2, "subscribe": {"channel": "ordres:1"}})
+    assert bench.face.counts.errors == {"unknown_channel": 1}
+    assert bench.reports == ["refused on 'ordres:1': unknown channel: no channel rule admits it [unknown_channel]"]
 
 
 def test_subscribes_that_become_ready_together_are_answered_in_one_message(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import math
 from loguru import logger
 from msgspec import UNSET, Raw
 
+from wsplatform.core.channels import MAX_BYTES
 from wsplatform.core.tokens import Claims, ExpiredToken, InvalidToken
 from wsplatform.errors import (
     BAD_REQUEST,
@@ -192,6 +193,10 @@ class CentrifugeHandler:
                 reply = self._answer(session, command)
             except CommandError as error:
                 reply = self._failed(command.id, error)
+                # All who get the same error have one turn: after a bad release that is everybody.
+                channel = _channel_of(command)
+                where = f" on {channel[:MAX_BYTES]!r}" if channel else ""
+                self._face.report(self.address, session.id, f"refused{where}: {error}", turn=f"error {error.code}")
             if reply is not None:
                 self._send(reply)
         elif command.pong:
@@ -384,6 +389,13 @@ class CentrifugeHandler:
 def _ttl(expiring: Session | Subscription, now: float) -> int | None:
     """Whole seconds until a new token is wanted; None: never."""
     return None if expiring.expires_at == math.inf else int(expiring.expires_at - now)
+
+
+def _channel_of(command: Command) -> str:
+    for part in (command.subscribe, command.publish, command.unsubscribe, command.sub_refresh):
+        if part is not None:
+            return part.channel
+    return ""
 
 
 def _not_served(command: Command) -> CommandError:

@@ -150,8 +150,8 @@ class CentrifugeAcceptor:
                 return
             await asyncio.sleep(_POLL_SECONDS)
 
-    def _report(self, address: str, session: str, what: str) -> None:
-        held_back = self._throttle.allow(source(address), self._now())
+    def _report(self, address: str, session: str, what: str, turn: str = "") -> None:
+        held_back = self._throttle.allow(turn or source(address), self._now())
         if held_back is not None:
             more = f" ({held_back} more since the last such line)" if held_back else ""
             about = logger.bind(session=session) if session else logger

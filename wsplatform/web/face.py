@@ -38,12 +38,17 @@ class Open(Protocol):
     def disconnect(self, why: Disconnect) -> None: ...
 
 
+class Report(Protocol):
+    def __call__(self, address: str, session: str, what: str, turn: str = "") -> None:
+        """Tell the log of bad input. turn: what shares one turn at a bounded rate; empty: all of the address."""
+
+
 @dataclass(frozen=True, slots=True)
 class Face:
     """One for each client protocol and node.
 
-    plain, deflated: the two formats of publications. report: tells the log of bad input: address, session id, what it
-    was. handlers: the connections that are open. slow: those of them for which data waits.
+    plain, deflated: the two formats of publications. handlers: the connections that are open. slow: those of them for
+    which data waits.
     """
 
     services: SessionServices
@@ -56,7 +61,7 @@ class Face:
     version: str
     new_id: Callable[[], str]
     call_soon: Callable[[Callable[[], None]], object]
-    report: Callable[[str, str, str], None]
+    report: Report
     handlers: set[Open]
     slow: set[WebSocketConnection]
     counts: ClientCounts
