@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from secrets import token_bytes
@@ -23,6 +24,12 @@ from wsplatform.wire.rfc6455 import Close, Event, FrameParser, encode_close, enc
 
 _INFLATED_AT_ONCE = 4096
 """Bytes of a compressed connection that are read in one go: some forty small frames."""
+
+_AT_ONCE = 16_384
+"""The same of one that is not: then there is a look at the clock."""
+
+_TURN_SECONDS = 0.002
+"""How long what one connection sends may keep the others waiting, about. uvloop reads up to 8 MB of one in one turn."""
 
 _NEW, _OPEN, _CLOSING, _DONE, _FAILED, _LOST = range(6)
 # _CLOSING: our close frame is the last thing we send; the peer's is awaited. _DONE: both were sent. _FAILED: the peer
@@ -117,6 +124,7 @@ class WebSocketConnection(asyncio.Protocol):
         "_end",
         "_fd",
         "_handler",
+        "_held",
         "_limits",
         "_outbox",
         "_parser",
@@ -147,6 +155,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._parser: FrameParser | None = None  # only while a frame or message is incomplete
         self._cork: bytearray | None = None  # only while the handler is being told what arrived
         self._outbox: Outbox | None = None  # only while something waits
+        self._held: bytes | None = None  # only while what has arrived waits for another turn of the loop
         self._end: Close | None = None
 
     @property
@@ -244,16 +253,18 @@ class WebSocketConnection(asyncio.Protocol):
             self._side.roster.add(self)
         self._cork = bytearray(response)
         self._tell(self._handler.opened, self)
+        self.traffic.received += len(received)
         self._take(received)
         self._uncork()
 
     # What the transport calls
 
     def data_received(self, data: bytes) -> None:
-        if self._state <= _CLOSING:
-            self._cork = bytearray()
-            self._take(data)
-            self._uncork()
+        self.traffic.received += len(data)
+        if self._held is not None:  # some transports have more at hand when they are told to pause
+            self._held += data
+        else:
+            self._read(data)
 
     def eof_received(self) -> None:
         """The peer hung up; whether it said goodbye before does not matter here. The transport closes by itself."""
@@ -288,18 +299,47 @@ class WebSocketConnection(asyncio.Protocol):
         self._tell(self._handler.closed, end.code, end.reason)
         # Handler and transport refer to the connection: without this, each would be a cycle for the collector.
         del self._handler, self._transport
-        self._parser = self._cork = self._outbox = None
+        self._parser = self._cork = self._outbox = self._held = None
 
     # In
 
+    def _read(self, data: bytes) -> None:
+        if self._state <= _CLOSING:
+            self._cork = bytearray()
+            self._take(data)
+            self._uncork()
+
     def _take(self, data: bytes) -> None:
-        self.traffic.received += len(data)
         # What one read brings can be a thousand times as much when it is inflated: it must not all be there at once.
-        step = _INFLATED_AT_ONCE if self.deflate else len(data)
+        step = _INFLATED_AT_ONCE if self.deflate else _AT_ONCE
+        size = len(data)
+        if size <= step:
+            self._receive(data)
+            return
+        until = time.perf_counter() + _TURN_SECONDS
         start = 0
-        while start < len(data) and self._state <= _CLOSING:
+        while start < size and self._state <= _CLOSING:
             self._receive(data[start : start + step])
             start += step
+            if start < size and time.perf_counter() >= until:
+                self._hold(data[start:])
+                return
+
+    def _hold(self, data: bytes) -> None:
+        """The rest in the next turn, and nothing new before: a flood of small frames is to cost the others no more."""
+        self._held = data
+        self._transport.pause_reading()
+        asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        data, self._held = self._held, None
+        if data is not None:
+            self._read(data)
+            self._resume()
+
+    def _resume(self) -> None:
+        if self._held is None and self._state != _LOST and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def _receive(self, data: bytes) -> None:
         parser = self._parser

@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import struct
+import time
 import tracemalloc
 from typing import Any
 
@@ -53,6 +54,27 @@ async def test_every_message_before_a_close_and_the_end_of_the_stream_is_handled
     client.writer.write_eof()
     assert await closed(server) == (4000, "")
     assert len(server.handlers[0].texts()) == 200
+
+
+@pytest.mark.parametrize("deflate", [False, True])
+async def test_a_flood_of_small_messages_leaves_the_others_a_turn_after_each_slice(
+    server: Server, deflate: bool
+) -> None:
+    server.reply = lambda connection, name, payload: time.sleep(0.0001)
+    server.deflate = deflate
+    client = await server.dial()
+    await client.upgrade("/ws", *(("Sec-WebSocket-Extensions: permessage-deflate",) if deflate else ()))
+    count, one = 10_000, text("x" * 20)
+    client.send(one * count, close(1000, "bye"))
+    client.writer.write_eof()
+    handled = most = 0
+    while not server.handlers[0].end:
+        await asyncio.sleep(0)
+        now = len(server.handlers[0].told)
+        most, handled = max(most, now - handled), now
+    assert server.handlers[0].texts() == [b"x" * 20] * count
+    assert server.handlers[0].end == (1000, "bye")
+    assert most <= 3 * 16_384 / len(one)  # what is read anew may come in the turn in which the last of the old goes
 
 
 async def test_messages_sent_together_with_the_request_are_read(server: Server) -> None:
@@ -408,6 +430,7 @@ async def test_many_small_bombs_that_come_at_once_are_not_inflated_at_once(serve
     tracemalloc.start()
     try:
         connection.data_received(bomb * 500)
+        await eventually(lambda: len(sizes) == 500)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
