@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+import psycopg
 import pytest
 from playhouse.schema_diff import diff_models
 
@@ -213,6 +214,23 @@ class TestTrouble:
         server.execute(f"ALTER DATABASE {name} SET default_transaction_read_only TO on")
         with pytest.raises(StartError, match="accepts no changes"):
             await Registry(settings(url, fallback_rule=ChannelRule(pattern="*"))).start()
+
+
+async def test_a_change_of_the_roster_does_not_wait_for_what_metrics_write(url: str) -> None:
+    async with running(url, dead_seconds=60) as registry:
+        a = Node("a")
+        await a.register(registry)
+        now = time.time() // 10 * 10
+        told = MetricReport(
+            number=1, began=now - 10, ended=now, counters={"deliveries": {"": 5.0}}, gauges={}, histograms={}
+        )
+        with psycopg.connect(url) as other:
+            other.execute("LOCK TABLE metric_reports IN ACCESS EXCLUSIVE MODE")
+            assert (await a.beat(registry, reports=(told,))).reports == 0
+            async with asyncio.timeout(2):
+                await Node("b").register(registry)
+            assert ids(registry) == ["a", "b"]
+        await eventually(lambda: registry.metrics.committed(a.instance) == 1)
 
 
 async def test_logins_and_the_audit_log_are_kept(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
