@@ -240,15 +240,13 @@ class _Presence:
     def __init__(self, asked: Question, until: int) -> None:
         self._asked = asked
         self._until = until
+        self.step = asked.step * 1000
         self.nodes: dict[str, CounterCells] = {}
         self._split = asked.by == "node" or asked.adds
         self._anybody: set[int] | None = None
 
     def cells(self, node: str) -> CounterCells:
         return self.nodes.setdefault(node if self._split else "", CounterCells())
-
-    def time(self, node: str, number: int) -> int:
-        return self.cells(node).cells.get(number, 0)
 
     def numbers(self, node: str) -> Container[int]:
         """The steps in which it was there; empty: anybody. To be asked when all is known."""
@@ -347,16 +345,27 @@ class _Added(_Group):
         return found
 
     def settle(self, before: int | None) -> None:
-        settled = self._settled
         for (node, _), part in self._parts.items():
-            for number in _over(part.cells, before):
-                count, total, _, _, last = part.cells.pop(number)
-                there = self.presence.time(node, number) if self._weighs else 0
-                if self._weighs and there < self.presence.whole(number):
-                    sums, longest = self._times.get(number, (0.0, 0))
-                    self._times[number] = (sums + total / count * there, max(longest, there))
-                else:
-                    settled[number] = settled.get(number, 0) + (last if self.aggregation == "last" else total / count)
+            numbers = _over(part.cells, before)
+            if self._weighs:
+                self._weigh(node, part, numbers)
+            else:
+                for number in numbers:
+                    count, total, _, _, last = part.cells.pop(number)
+                    added = last if self.aggregation == "last" else total / count
+                    self._settled[number] = self._settled.get(number, 0) + added
+
+    def _weigh(self, node: str, part: GaugeCells, numbers: Sequence[int]) -> None:
+        there, whole, step = self.presence.cells(node).cells, self.presence.whole, self.presence.step
+        settled = self._settled
+        for number in numbers:
+            count, total, _, _, _ = part.cells.pop(number)
+            time = there.get(number, 0)
+            if time >= step or time >= whole(number):
+                settled[number] = settled.get(number, 0) + total / count
+            else:
+                sums, longest = self._times.get(number, (0.0, 0))
+                self._times[number] = (sums + total / count * time, max(longest, time))
 
     def value(self, number: int, elapsed: int) -> float | None:
         found, (sums, longest) = self._settled.get(number), self._times.get(number, (0.0, 0))
