@@ -185,7 +185,8 @@ Everything is ready. Ctrl-C ends it.
   admin key    {keys.admin_key}   for operators, on the registry
   token secret {keys.token_secret}   signs the tokens of your users (HS256)
 
-To try, in another terminal:
+To try, in another terminal. What the commands of the documentation need:
+{_shell(entry, addresses, keys)}
 
   Subscribe, with the JavaScript SDK, in a folder of its own:
     npm install centrifuge ws && node --input-type=module -e '
@@ -203,12 +204,20 @@ To try, in another terminal:
   Open the dashboard, and log in with the admin key:
     python3 -m webbrowser {addresses.registry}/dashboard/
 
-  Rules, keys and nodes, from the command line:
-    export WSP_SERVER={addresses.registry} WSP_KEY={keys.admin_key}
-    {program()} nodes
+  The cluster, live, from the command line:
+    {program()} top --server {addresses.registry} --key {keys.admin_key}
 
   Chat, in a browser: {entry}/examples/chat/
 """
+
+
+def _shell(entry: str, addresses: Addresses, keys: Keys) -> str:
+    """What the README and docs/ call by these names; and the program itself, where it is in a virtual environment."""
+    activate = Path(sys.executable).parent / "activate"
+    lines = [f". {shlex.quote(str(activate))}"] if activate.exists() else []
+    lines.append(f"export WSP_SERVER={entry} WSP_API_KEY={keys.api_key}")
+    lines.append(f"export REGISTRY={addresses.registry} ADMIN_KEY={keys.admin_key}")
+    return "\n".join(f"    {line}" for line in lines)
 
 
 def program() -> str:

@@ -178,6 +178,14 @@ async def test_for_people_it_prints_addresses_and_commands_and_a_second_ctrl_c_d
         ):
             assert word in text
         (url,) = re.findall(r"balancer +(http://127\.0\.0\.1:\d+)\n", text)
+        exported = dict(
+            re.findall(r"(WSP_SERVER|WSP_API_KEY|REGISTRY|ADMIN_KEY)=(\S+)", text)
+        )  # as the documentation asks
+        assert exported["WSP_SERVER"] == url
+        listed = ("nodes", "--server", exported["REGISTRY"], "--key", exported["ADMIN_KEY"])
+        assert "node-1" in (await asyncio.to_thread(wsplatform, *listed)).stdout
+        sent = ("publish", "news", "1", "--server", url, "--key", exported["WSP_API_KEY"])
+        assert (await asyncio.to_thread(wsplatform, *sent)).returncode == 0
         assert f"{url}/api/publish" in text
         subscriber = Subscriber(url, "news")
         await subscriber.start()
