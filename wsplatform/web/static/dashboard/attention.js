@@ -40,7 +40,7 @@ function ofNode(node, silent, config) {
   if (node.draining) found.push(item("off", "draining", `is draining: ${plural(status?.sessions ?? 0, "session")} left.`));
   else if (!node.ready && (status?.uptime ?? 0) < LIMITS.starting) found.push(item("warn", "unready", `is starting: ${words(node.state)}.`));
   else if (!node.ready) found.push(item("bad", "unready", `is not ready (${words(node.state)}): it gets no new clients.`));
-  if (node.clock_ahead) found.push(item("warn", "clock", `has a clock that is ${clock(node.clock_ahead)}: set it, for tokens end by it.`));
+  if (node.clock_ahead) found.push(item("warn", "clock", `has a clock that is ${clock(node.clock_ahead)}. Set it: tokens expire by it.`));
   if (config !== null && node.config < config && silent > 1) found.push(item("warn", "old", "has not the newest rules and keys yet."));
   return found;
 }

@@ -9,6 +9,8 @@ const GONE_SECONDS = 900;
 const BACK_SECONDS = 300;
 /** A stall of a moment is over before anybody has read of it: for so long it is told. */
 const SHORT_SECONDS = 15;
+/** A node that starts is late, and nobody waits for it. */
+const STARTING_SECONDS = 15;
 /** A node reports each second; one that is given up was silent for cluster.dead_seconds, 3 by default. */
 const SILENT_SECONDS = 2.2;
 /** Events of nodes come each second, too. */
@@ -50,7 +52,7 @@ function readNodes({ view, items }) {
     const old = known.get(node.id);
     const result = difference(old, node, ratesBefore[node.id]);
     rates[node.id] = result.rates;
-    if (old !== node && node.status && node.status.uptime !== old?.status?.uptime) {
+    if (node.status?.uptime > STARTING_SECONDS && node.status.uptime !== old?.status?.uptime) {
       stalls.push({ at: now, id: node.id, lag: node.status.lag, delivery: node.status.delivery_p99 ?? 0 });
     }
     if (result.dropped > 0) drops.push({ at: now, where: node.id, count: result.dropped });
