@@ -74,10 +74,10 @@ def _named(settings: Settings) -> Settings:
 def _run(settings: Settings, role: Role, json_: bool) -> None:
     import uvloop
 
-    from wsplatform.app import collect_seldom, serve
+    from wsplatform.app import serve, tune_interpreter
 
     def ready(info: ProcessInfo) -> None:
-        collect_seldom()
+        tune_interpreter()
         if json_:
             output.as_json(
                 {"role": info.role, "node_id": info.node_id, "url": info.url, "registry_url": info.registry_url}

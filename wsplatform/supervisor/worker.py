@@ -52,13 +52,13 @@ def main() -> int:
 def _run(order: Order, reports: Reports) -> None:
     import uvloop
 
-    from wsplatform.app import Inherited, ProcessInfo, Supervised, collect_seldom, serve
+    from wsplatform.app import Inherited, ProcessInfo, Supervised, serve, tune_interpreter
 
     clients = socket.socket(fileno=order.clients)
     inherited = Inherited(clients, Path(order.folder) if order.folder else None)
 
     def ready(info: ProcessInfo) -> None:
-        collect_seldom()
+        tune_interpreter()
         reports.send(Listening(info.url))
 
     async def run() -> None:
