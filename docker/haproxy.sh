@@ -14,7 +14,10 @@ if [ "$1" = health ]; then # by bash: is a node reached through it?
 fi
 
 trap 'exit 143' TERM INT
+waited=0
 until [ -s "$1/haproxy.cfg" ]; do
+    [ "$waited" != 100 ] || echo "there is no configuration yet: the log of the registry says why" >&2
+    waited=$((waited + 1))
     sleep 0.1 &
     wait $!
 done

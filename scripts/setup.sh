@@ -3,7 +3,7 @@
 #
 #   run    .venv with what the program needs; haproxy, without which the local cluster has no load balancer
 #   test   the tools and libraries of the tests too; haproxy
-#   e2e    Chromium, Node.js, PostgreSQL and a NATS server too
+#   e2e    Chromium, Node.js, PostgreSQL, a NATS server and a Docker engine too
 #
 # Python packages come in the versions of constraints.txt. System packages are installed by apt for root; others are told
 # what to install. PYTHON names the interpreter to use (3.11 to 3.13).
@@ -114,5 +114,7 @@ if [ "$tier" = e2e ]; then
     need nats-server nats-server
     have pg_ctl || ls /usr/lib/postgresql/*/bin/pg_ctl >/dev/null 2>&1 || install postgresql ||
         die "PostgreSQL's server is missing. On Debian or Ubuntu: apt-get install postgresql"
+    docker info >/dev/null 2>&1 || { have dockerd && have mmdebstrap; } || install docker.io mmdebstrap ||
+        say "there is no Docker engine: tests with containers are left out (Debian, Ubuntu: apt-get install docker.io)"
     node_packages
 fi

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from tests.e2e.docker.compose import Compose, tell
-from tests.support.engine import PYTHON_IMAGE
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -40,7 +39,7 @@ def test_it_says_what_it_is(image: dict[str, Any]) -> None:
 
 
 def test_it_is_small(built: Compose, image: dict[str, Any]) -> None:
-    base = json.loads(built.docker.docker("image", "inspect", PYTHON_IMAGE))[0]["Size"]
+    base = json.loads(built.docker.docker("image", "inspect", built.docker.environment["PYTHON_IMAGE"]))[0]["Size"]
     tell(f"image: {image['Size'] / 1e6:.0f} MB, of which the base has {base / 1e6:.0f} MB")
     assert image["Size"] - base < OURS_BYTES
 
