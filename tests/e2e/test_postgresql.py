@@ -53,7 +53,21 @@ def url(server: Server, name: str) -> str:
     return server.url(name)
 
 
+@pytest.fixture(params=["UTF8", "SQL_ASCII", "LATIN1"])
+def encoded(server: Server, request: pytest.FixtureRequest) -> str:
+    """The URL of a database with that encoding, as initdb makes it by the locale that it finds."""
+    name = next(NAMES)
+    server.execute(f"CREATE DATABASE {name} ENCODING '{request.param}' LOCALE 'C' TEMPLATE template0")
+    return server.url(name)
+
+
 class TestMigrations:
+    async def test_a_database_of_any_encoding_is_known_again(self, encoded):
+        for version in range(2):
+            async with running(encoded) as registry:
+                assert [rule.pattern for rule in registry.configuration.rules()] == ["caf\u00e9"] * version
+                await registry.configuration.set_rule(ChannelRule(pattern="caf\u00e9"))
+
     def test_make_the_tables_that_the_program_uses(self, url):
         assert migrate.migrate(url, dry_run=True) == ALL
         assert migrate.migrate(url) == ALL

@@ -163,7 +163,8 @@ def _sqlite(name: str, busy_seconds: float) -> Place:
 
 
 def _postgresql(parts: SplitResult, busy_seconds: float) -> Place:
-    settings: dict[str, Any] = {"application_name": "wsplatform registry"}
+    # Of a database with the encoding SQL_ASCII, which one without a locale has, the driver would return bytes for text.
+    settings: dict[str, Any] = {"application_name": "wsplatform registry", "client_encoding": "UTF8"}
     if "connect_timeout=" not in parts.query:
         settings["connect_timeout"] = max(2, round(busy_seconds))
     if "options=" not in parts.query:

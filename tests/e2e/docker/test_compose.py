@@ -17,7 +17,7 @@ from tests.support.wait import eventually
 SDK = Path(__file__).parents[1] / "sdk"
 PEOPLE = 40
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(240, func_only=True)
 
 
 @pytest.fixture(autouse=True)

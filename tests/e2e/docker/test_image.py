@@ -9,7 +9,7 @@ import pytest
 
 from tests.e2e.docker.compose import Compose, tell
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(240, func_only=True)
 
 OURS_BYTES = 150_000_000
 """At most so much is added to the base image."""
@@ -85,7 +85,7 @@ def test_it_serves_with_nothing_that_can_be_written(built: Compose) -> None:
     ).strip()
     try:
         script = "until wsplatform health; do sleep 0.2; done"
-        assert docker("exec", container, "timeout", "20", "sh", "-c", script).endswith("ready\n")
+        assert docker("exec", container, "timeout", "50", "sh", "-c", script).endswith("ready\n")
         docker("stop", "--time", "20", container)
         assert json.loads(docker("inspect", container))[0]["State"]["ExitCode"] == 0
     finally:
