@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import os
 import random
@@ -56,6 +57,12 @@ class Compose:
                 "NOFILE": str(min(os.sysconf("SC_OPEN_MAX"), 20_000)),
             }
         )
+
+    def with_settings(self, **variables: str) -> Compose:
+        """The same cluster, as compose sees it with these variables changed."""
+        changed = copy.copy(self)
+        changed.docker = Engine({**self.docker.environment, **variables})
+        return changed
 
     def run(self, *arguments: str, timeout: float = 90.0, check: bool = True) -> str:
         files = ("-f", str(self.folder / "compose.yaml"), "-f", str(HERE / "compose.test.yaml"))

@@ -130,6 +130,28 @@ async def test_more_nodes_and_fewer_under_load(cluster: Compose) -> None:
     assert not people.refused, people.refused[:5]
 
 
+async def test_all_are_made_anew_one_after_the_other(cluster: Compose) -> None:
+    """As docs/deploying.md has a release, and a change of settings, brought in."""
+    changed = cluster.with_settings(LOG_LEVEL="DEBUG")
+    async with crowd(cluster, PEOPLE) as (operator, people):
+        await settled(operator, 2, people)
+        old = cluster.containers("node")
+        before = await operator.ready()
+        await asyncio.to_thread(changed.run, "up", "--detach", "--wait", "--no-deps", "registry", timeout=120)
+        await asyncio.to_thread(changed.scale, 4)
+        await settled(operator, 4, people)
+        await asyncio.to_thread(cluster.docker.docker, "stop", *old)
+        cluster.docker.docker("rm", *old)
+        await settled(operator, 2, people)
+        assert not await operator.ready() & before
+        await asyncio.to_thread(changed.scale, 2)
+        await finish(people)
+    nothing_lost(people)
+    assert {stay.code for stays in people.stays for stay in stays[:-1]} == {3001}
+    assert not people.refused, people.refused[:5]
+    await asyncio.to_thread(cluster.scale, 2)
+
+
 @pytest.mark.parametrize("service", ["node", "registry", "haproxy"])
 async def test_what_is_killed_comes_back(cluster: Compose, service: str) -> None:
     async with crowd(cluster, PEOPLE) as (operator, people):
