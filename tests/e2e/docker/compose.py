@@ -120,6 +120,11 @@ class Operator:
             return set()
         return {node["id"] for node in nodes if node["ready"] and not node["draining"]}
 
+    async def informed(self) -> bool:
+        """Whether all nodes have the rules and keys of now."""
+        newest = (await self.ask("GET", "rules"))["config"]
+        return all(node["config"] >= newest for node in (await self.ask("GET", "nodes"))["items"])
+
 
 @dataclass(slots=True)
 class Stay:
@@ -235,10 +240,10 @@ async def crowd(compose: Compose, size: int) -> AsyncIterator[tuple[Operator, Cr
         made = await operator.ask("POST", "keys", {"name": "backend", "scopes": ["api"]})
         people = Crowd(http, backend, compose, made["key"])
         try:
+            await eventually(operator.informed, within=15, why="the nodes do not hear of the rule and the key")
             people.come(size)
             people.publish()
-            await eventually(lambda: people.accepted, within=10, why="the nodes do not hear of the new key")
-            people.refused.clear()
+            await eventually(lambda: people.accepted, within=10)
             yield operator, people
         finally:
             await people.go()

@@ -75,20 +75,17 @@ async def _haproxy_is_healthy(operator: Operator) -> bool:
 
 
 async def test_an_sdk_over_wss(cluster: Compose) -> None:
+    arguments = (f"wss://localhost:{cluster.https}/connection/websocket", Crowd.CHANNEL, "5", cluster.token())
     async with crowd(cluster, 1):
         process = await asyncio.create_subprocess_exec(
-            "node",
-            "subscribe.mjs",
-            f"wss://localhost:{cluster.https}/connection/websocket",
-            Crowd.CHANNEL,
-            "5",
-            cluster.token(),
+            *("timeout", "--signal=KILL", "30", "node", "subscribe.mjs", *arguments),
             cwd=SDK,
             env={**os.environ, "NODE_EXTRA_CA_CERTS": cluster.certificate},
             stdout=-1,
             stderr=-1,
         )
-        output, errors = await asyncio.wait_for(process.communicate(), 30)
+        output, errors = await process.communicate()
+    assert process.returncode == 0, (output, errors)
     lines = output.decode().split()
     assert lines[0] == "subscribed", errors.decode()
     numbers = [int(line) for line in lines[1:]]
@@ -114,7 +111,7 @@ async def test_more_nodes_and_fewer_under_load(cluster: Compose) -> None:
             sessions.update({node["id"]: node["status"]["sessions"] for node in nodes})
             return sum(sessions.values()) == 2 * PEOPLE
 
-        await eventually(counted, within=10, why=f"{sessions}")
+        await eventually(counted, within=10)
         tell(f"connections by node: {sorted(sessions.values())}")
         assert sum(1 for node, number in sessions.items() if node not in few and number) == 3
         began = time.monotonic()
