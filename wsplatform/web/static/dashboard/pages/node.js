@@ -57,7 +57,7 @@ function Live({ node }) {
       ["Client address", html`<span class="code">${node.client_url}</span>`],
       ["Node address", html`<span class="code">${node.cluster_url}</span>`],
       ["Incarnation", html`<span class="code">${node.incarnation}</span>`],
-      ["State of its life", node.state],
+      ["State", node.state.replaceAll("_", " ")],
       ["Registered", format.date(node.registered_at)],
       ["Running for", format.span(status.uptime)],
       ["Clock", node.clock_ahead ? format.clock(node.clock_ahead) : "right"],
@@ -81,6 +81,7 @@ function Past({ id }) {
         ${chart("Disconnects, by code", "rate", [{ metric: "disconnects", by: "label", word: disconnect }], "Nobody was disconnected in this time.")}
         ${chart("Errors, by code", "rate", ERRORS, "No error in this time.")}
         ${chart("Bytes of clients", "bytesRate", [{ metric: "sent", name: "sent" }, { metric: "received", name: "received" }])}
+        ${chart("Bytes that slow clients have not read", "bytes", [{ metric: "client_waiting" }])}
         ${chart("CPU", "percent", [{ metric: "cpu" }])}
         ${chart("Loop lag", "seconds", [{ metric: "loop_lag", aggregation: "p99", name: "p99" }, { metric: "loop_lag", aggregation: "max", name: "max" }])}
         ${chart("Memory", "bytes", [{ metric: "memory" }])}
