@@ -94,7 +94,8 @@ async def test_rules_open_channels_and_close_them(run: Run, registry: tuple[str,
     listed = await run("rules", "list", *registry)
     assert [line.split()[0] for line in listed.splitlines()] == ["PATTERN", "chat:*", "test"]
     assert "[invalid_rule]" in await run("rules", "set", "$x", *registry, status=1)
-    assert "[invalid_rule]" in await run("rules", "set", "x", "subscribe=all", *registry, status=1)
+    assert "[invalid_rule]" in await run("rules", "set", "x", "max_bytes=many", *registry, status=1)
+    assert "[usage]" in await run("rules", "set", "x", "subscribe=all", *registry, status=2)
     assert "[usage]" in await run("rules", "set", "x", "history=5", *registry, status=2)
     await eventually(lambda: wsplatform("publish", "chat:1", "1", *node).returncode == 0)
     await run("rules", "delete", "chat:*", *registry)
