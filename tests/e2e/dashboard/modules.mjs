@@ -103,7 +103,7 @@ test("servers stand beside the nodes behind them, by address", () => {
 });
 
 test("a balancer that is out of step, a certificate that ends and a server that is not reached are named", () => {
-  const calm = { nodes: [{ ...node("a", 1, 1), client_url: "http://10.0.0.1:8000" }], links: [], config: 1, trouble: { drops: [], gone: [] }, silence: () => 0, now: 100 };
+  const calm = { nodes: [{ ...node("a", 1, 1), client_url: "http://10.0.0.1:8000" }], links: [], config: 1, trouble: { drops: [], stalls: [], gone: [] }, silence: () => 0, now: 100 };
   const haproxy = (more) => ({ name: "haproxy", healthy: true, detail: "fine", facts: { certificate_until: 100 + 15 * 86400 }, items: [], ...more });
   const of = (...plugins) => attention({ ...calm, plugins }).map(({ kind, text }) => `${kind} ${text}`);
   assert.deepEqual(of(haproxy({})), []);
