@@ -146,7 +146,6 @@ async def test_all_are_made_anew_one_after_the_other(cluster: Compose) -> None:
     nothing_lost(people)
     assert {stay.code for stays in people.stays for stay in stays[:-1]} == {3001}
     assert not people.refused, people.refused[:5]
-    await asyncio.to_thread(cluster.scale, 2)
 
 
 @pytest.mark.parametrize("service", ["node", "registry", "haproxy"])
