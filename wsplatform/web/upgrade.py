@@ -203,7 +203,7 @@ class _SanicConnection(HttpProtocol):
     request that never becomes whole would keep its task and descriptor for good. So the sweep looks at it as well.
     """
 
-    __slots__ = ("_door", "_sanic", "_seen", "_sends", "deadline")
+    __slots__ = ("_door", "_held", "_sanic", "_seen", "_sends", "_waits", "deadline")
 
     def __init__(self, door: _Door, sanic: dict[str, Any]) -> None:
         super().__init__(**sanic)
@@ -212,6 +212,8 @@ class _SanicConnection(HttpProtocol):
         self._sanic = sanic
         self._seen: tuple[int, bool, int] | None = None
         self._sends = 0
+        self._waits = False  # for data, whatever has come before is done with
+        self._held = bytearray()  # what looks like the head of an upgrade, until it shows whether it is one
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[no-untyped-call]
@@ -238,9 +240,34 @@ class _SanicConnection(HttpProtocol):
         self._seen = seen
 
     def data_received(self, data: bytes) -> None:
-        if data.startswith(self._door.prefixes) and request_path(data) in self._door.routes and self._between_requests:
-            self._give_back(data)
+        """Who has the whole answer may ask for a websocket before Sanic is done with the request."""
+        if self._held or (data.startswith(self._door.prefixes) and request_path(data) in self._door.routes):
+            self._held += data
+            if self._waits or len(self._held) > self._door.head.max_bytes:
+                self._decide()
         else:
+            super().data_received(data)
+
+    async def receive_more(self) -> None:
+        """Sanic has done what has come."""
+        if self._held:
+            if not self._between_requests:
+                self._decide()
+                return
+            self._sanic["loop"].call_soon(self._decide)  # which cancels this very task
+        self._waits = True
+        try:
+            await super().receive_more()  # type: ignore[no-untyped-call]
+        finally:
+            self._waits = False
+
+    def _decide(self) -> None:
+        """What was held is the head of an upgrade, or of the body of a request."""
+        data = bytes(self._held)
+        self._held.clear()
+        if data and self._between_requests:
+            self._give_back(data)
+        elif data:
             super().data_received(data)
 
     @property

@@ -80,6 +80,13 @@ def add_pages(app: SanicApp) -> None:
     async def hello(request: Request) -> HTTPResponse:
         return text_response("hello")
 
+    @app.get("/lingering")
+    async def lingering(request: Request) -> None:
+        answer = await request.respond(content_type="text/plain", headers={"content-length": "4"})
+        assert isinstance(answer, HTTPResponse)
+        await answer.send("done", end_stream=True)
+        await asyncio.sleep(0.1)  # what is still to be done for it, when the client has all of it
+
     @app.post("/digest", stream=True)
     async def digest(request: Request) -> HTTPResponse:
         await request.receive_body()  # type: ignore[no-untyped-call]
@@ -209,6 +216,18 @@ async def test_an_upgrade_after_requests_on_the_same_connection(site: Site) -> N
     client.send(close())
     await client.close_frame()
     await eventually(lambda: not site.connections and not len(site.sweep))
+
+
+async def test_an_upgrade_as_soon_as_an_answer_is_whole(site: Site) -> None:
+    site.reply = echo
+    client = await site.dial()
+    for _ in range(3):
+        client.send(get("/lingering"))
+        assert (await response(client))[0] == 200
+    client.send(upgrade_head("/ws"))
+    client.send(text("at once"))
+    assert (await response(client))[0] == 101
+    assert await client.next() == (TEXT, b"at once")
 
 
 async def test_a_refused_upgrade_after_a_request_on_the_same_connection(site: Site) -> None:
