@@ -308,13 +308,11 @@ class TestTrouble:
             told = report(number, NOW - 200 + 10 * number, counters={"link_sent": peers}, gauges={"link_rtt": peers})
             await asyncio.gather(*(node.beat(registry, reports=(told,)) for node in nodes))
         folding = asyncio.ensure_future(registry.metrics.round())
-        longest = 0.0
+        registered = 0
         while not folding.done():
-            before = time.monotonic()
-            await Node("x", str(before).replace(".", "-")).register(registry)
-            longest = max(longest, time.monotonic() - before)
-            await asyncio.sleep(0.01)
-        assert longest < 0.5
+            await Node("x", f"run-{registered}").register(registry)
+            registered += 1
+        assert registered > 3
         await folding
 
 
