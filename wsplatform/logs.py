@@ -29,13 +29,16 @@ _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _CHATTY = (
     "asyncio",
     "aiohttp.access",
-    "peewee.migrations",
+    "peewee",
     "sanic.access",
     "sanic.root",
     "sanic.server",
     "sanic.websockets",
 )
-"""Loggers that tell about each request or connection, greet, or say what is said here: heard from WARNING up."""
+"""Heard from WARNING up: loggers that tell about each request or connection, greet, or say what is said here.
+
+peewee tells of each statement with its values, digests of keys and log-ins among them.
+"""
 
 
 def set_up(table: LogTable, node_id: str = "") -> None:

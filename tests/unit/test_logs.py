@@ -100,6 +100,13 @@ def test_libraries_are_heard_from_their_level_up(capsys: pytest.CaptureFixture[s
     assert [line.split("(")[-1] for line in capsys.readouterr().err.splitlines()] == ["some.library)", "sanic.error)"]
 
 
+def test_statements_are_in_no_log_for_they_have_values(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.set_up(LogTable(level="TRACE"))
+    logging.getLogger("peewee").debug(("SELECT ? FROM keys", ["digest"]))
+    logging.getLogger("peewee.migrations").debug("INSERT")
+    assert capsys.readouterr().err == ""
+
+
 def test_a_level_of_ones_own_and_nobody_reading(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

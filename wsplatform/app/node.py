@@ -48,9 +48,10 @@ MISSING_SECONDS = 10.0
 AGAIN_SECONDS = 60.0
 
 NOTICE_SECONDS = 2.0
-"""For how long a node that drains takes publications at least, though it has no clients: HAProxy looks each second
+"""For how long a node that drains takes publications at least, though it has no clients.
 
-whether it is ready, and passes on the requests of backends until then. At most node.drain_seconds.
+HAProxy looks each second whether it is ready, and passes on the requests of backends until then. At most
+node.drain_seconds.
 """
 
 _STARTING = "This node is not connected with the others yet: publish on another one, or try again."
