@@ -18,6 +18,9 @@ FILES = 200
 POOR = Host(prefix=("sh", "-c", f'ulimit -n {FILES}; exec "$@"', "sh"))
 
 
+MODEST = Host(prefix=("sh", "-c", 'ulimit -Sn 256; ulimit -Hn 4096; exec "$@"', "sh"))
+
+
 @pytest.fixture
 async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
     settings = {"WSP_CLIENT__HEAD_SECONDS": "600"}
@@ -87,3 +90,10 @@ async def test_one_client_more_than_there_is_room_for_is_told_so(cluster: Cluste
 def test_what_a_limit_leaves(limit: int, clients: int, connections: int) -> None:
     room = room_of(limit)
     assert (room.clients, room.connections) == (clients, connections)
+
+
+async def test_a_process_takes_as_many_as_it_may(tmp_path: Path) -> None:
+    async with Cluster(tmp_path, 1, {"WSP_METRICS__OPEN": "true"}, hosts=(HERE, MODEST)) as cluster:
+        async with cluster.http.get(f"{cluster.nodes[0].url}/metrics") as response:
+            text = await response.text()
+        assert "process_max_fds 4096.0" in text

@@ -50,7 +50,9 @@ def command(role: Role, host: str | None, port: str | None, workers: str | None,
       WSP_CLUSTER__SECRETS_FILE=/run/secrets/cluster wsplatform serve --env production --role node --port 8001
     """
     from wsplatform import logs
+    from wsplatform.net.descriptors import take_all
 
+    take_all()
     settings = source.load(node__host=host, node__port=port, node__workers=workers)
     logs.set_up(settings.log, settings.node.id)
     settings = _named(settings)

@@ -1,4 +1,4 @@
-"""How many file descriptors strangers may take of this process.
+"""File descriptors: how many this process may open, and how many of them strangers may take.
 
 Each connection is one. Without any left a node could reach neither its registry nor a peer that comes back, nor open
 the files of its database: those who are connected would be cut off by those who want to be.
@@ -23,6 +23,16 @@ class Room:
 
     clients: int
     connections: int
+
+
+def take_all() -> None:
+    """Raise the limit (RLIMIT_NOFILE) as far as this process may by itself.
+
+    Shells and systemd give 1024 for the sake of programs that use select(2), and keep the rest for those that ask.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def room() -> Room:
