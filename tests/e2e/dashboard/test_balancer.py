@@ -101,7 +101,8 @@ async def test_a_balancer_that_is_not_reached_needs_attention_until_it_is_again(
     page = operator.page
     os.kill(balanced.haproxy.pid, signal.SIGSTOP)
     try:
-        await expect(page.get_by_text("HAProxy is not in step: HAProxy is not reached")).to_be_visible(timeout=20_000)
+        trouble = page.locator(".status", has_text="HAProxy is not in step: HAProxy is not reached")
+        await expect(trouble).to_be_visible(timeout=20_000)
         await operator.go("haproxy", "HAProxy")
         await expect(page.get_by_text("Not in step: HAProxy is not reached")).to_be_visible()
         await expect(page.get_by_text("HAProxy's side as last seen")).to_be_visible()
