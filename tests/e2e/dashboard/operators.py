@@ -51,6 +51,10 @@ class Operator:
     def heading(self, title: str) -> Locator:
         return self.page.get_by_role("heading", name=title, exact=True, level=1)
 
+    def shown(self, text: str) -> Locator:
+        """Where it can be seen; what only screen readers are told may say the same."""
+        return self.page.get_by_text(text).and_(self.page.locator(":not(.unseen)"))
+
     def state(self, word: str) -> Locator:
         """Live, Stale or Connecting."""
         return self.page.locator("header").get_by_text(word, exact=True)

@@ -73,7 +73,7 @@ async def test_the_servers_stand_beside_the_nodes_and_drift_is_told(balanced: Ba
     cluster = balanced.cluster
     operator = await sit(cluster)
     page = operator.page
-    await expect(page.get_by_text("HAProxy's certificate ends in 23 h")).to_be_visible()  # on the overview
+    await expect(operator.shown("HAProxy's certificate ends in 23 h")).to_be_visible()  # on the overview
     await page.get_by_role("link", name="HAProxy").last.click()
     await expect(operator.heading("HAProxy")).to_be_visible()
     await expect(page.get_by_text("In step: HAProxy has view")).to_be_visible()
@@ -101,8 +101,7 @@ async def test_a_balancer_that_is_not_reached_needs_attention_until_it_is_again(
     page = operator.page
     os.kill(balanced.haproxy.pid, signal.SIGSTOP)
     try:
-        trouble = page.locator(".status", has_text="HAProxy is not in step: HAProxy is not reached")
-        await expect(trouble).to_be_visible(timeout=20_000)
+        await expect(operator.shown("HAProxy is not in step: HAProxy is not reached")).to_be_visible(timeout=20_000)
         await operator.go("haproxy", "HAProxy")
         await expect(page.get_by_text("Not in step: HAProxy is not reached")).to_be_visible()
         await expect(page.get_by_text("HAProxy's side as last seen")).to_be_visible()
@@ -136,7 +135,7 @@ async def test_a_plugin_that_could_not_start_says_why(tmp_path: Path, sit: Sit) 
     settings = {"WSP_HAPROXY__ENABLED": "true", "WSP_HAPROXY__BINARY": "haproxy-that-is-not-there"}
     async with Cluster(tmp_path, nodes=1, settings=settings) as cluster:
         operator = await sit(cluster)
-        await expect(operator.page.get_by_text("HAProxy is not in step: HAProxy (haproxy-that-is-not")).to_be_visible()
+        await expect(operator.shown("HAProxy is not in step: HAProxy (haproxy-that-is-not")).to_be_visible()
         await operator.go("haproxy", "HAProxy")
         await expect(operator.page.get_by_text("apt-get install haproxy")).to_be_visible()
         await expect(operator.row("n1")).to_contain_text("yes")
