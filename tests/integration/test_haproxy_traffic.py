@@ -107,6 +107,28 @@ async def test_no_new_websocket_fails_while_haproxy_reloads(balancer: Balancer, 
     assert served > 20
 
 
+async def test_a_request_on_a_kept_connection_is_answered_after_a_reload(
+    balancer: Balancer, nodes: tuple[Backend, Backend]
+) -> None:
+    first, _ = nodes
+    await balancer.serve(first)
+    reader, writer = await asyncio.open_connection("127.0.0.1", balancer.port)
+
+    async def ask() -> bytes:
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+        length = re.search(rb"(?i)content-length: ([0-9]+)", head)
+        assert length is not None
+        await reader.readexactly(int(length[1]))
+        return head.lower()
+
+    assert b"connection: close" not in await ask()
+    await Master(balancer.process.table.master_socket).reload()
+    assert b"connection: close" in await ask()
+    assert await reader.read() == b""
+    writer.close()
+
+
 async def test_a_node_that_is_not_ready_is_in_the_file_and_left_alone_until_it_is(balancer: Balancer) -> None:
     async with Backend("n1") as first, Backend("n2", health=503) as second:
         await balancer.serve(first)

@@ -84,6 +84,9 @@ def defaults(table: HAProxyTable) -> list[str]:
         *([] if table.log_requests else ["    option dontlog-normal"]),
         # A request is never sent on a connection that the node may be about to close: a publish cannot be repeated.
         "    option http-server-close",
+        # After a reload, the old worker answers once more on a connection that is kept alive, and says that it is the
+        # last time. To close it at once would cost a publish that is just on its way, and cannot be repeated.
+        "    option idle-close-on-response",
         "    option http-restrict-req-hdr-names delete",
         "    option redispatch 1",
         "    retries 3",
